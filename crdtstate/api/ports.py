@@ -1,0 +1,107 @@
+"""What the HTTP API asks of the peer behind it. The daemon's driver is one; tests have others."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
+
+from crdtstate.replica.events import Outcome
+from crdtstate.store import operations as ops
+from crdtstate.store.limits import Limits
+from crdtstate.store.ports import Snapshot, Storage
+
+__all__ = ["Backend", "Cluster"]
+
+
+class Cluster(Protocol):
+    """What one peer knows of and can do to its cluster."""
+
+    def status(self) -> dict[str, Any]:
+        """Return the fields of GET /status. Cost: O(1)."""
+
+    def members(self) -> list[dict[str, Any]]:
+        """Return the rows of GET /members."""
+
+    async def forget(self, name: str) -> Outcome:
+        """Forget a member for good. Raises: NotFoundError."""
+
+    async def backup(self, path: str) -> dict[str, Any]:
+        """Write a checkpoint to a new directory while running. Raises: StorageError."""
+
+    def keys(self) -> list[dict[str, Any]]:
+        """Return the ids of the cluster keys, never the keys."""
+
+    async def change_keys(self, change: dict[str, Any]) -> list[dict[str, Any]]:
+        """Carry out one step of a key rotation. Raises: InvalidError."""
+
+    def fault(self, change: dict[str, Any]) -> None:
+        """Change the fault layer. Raises: InvalidError (code not_dev), NotFoundError."""
+
+    def metrics(self) -> bytes:
+        """Return the Prometheus text."""
+
+
+class Backend(Protocol):
+    """One peer: writes go through `submit`, reads through `storage`, which is durable state."""
+
+    name: str
+    limits: Limits
+    watches_max: int
+
+    @property
+    def storage(self) -> Storage:
+        """Durable state for point reads. Raises: UnavailableError when the peer has failed."""
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster's side of this peer."""
+
+    def snapshot(self) -> Snapshot:
+        """Return an unchanging durable state; close it."""
+
+    @property
+    def origin(self) -> int:
+        """The identity under which this replica writes and counts revisions."""
+
+    @property
+    def token(self) -> str:
+        """The causal token of the durable state. Cost: O(1), made once a batch."""
+
+    @property
+    def revision(self) -> int:
+        """The durable revision."""
+
+    @property
+    def ready(self) -> tuple[bool, str]:
+        """Whether reads here are as good as anywhere, else why not."""
+
+    def wall_ms(self) -> int:
+        """The wall clock."""
+
+    def peer_name(self, origin: int) -> str | None:
+        """Return the member that writes under `origin`, when it is known."""
+
+    async def submit(
+        self,
+        operations: Sequence[ops.Operation],
+        preconditions: Sequence[ops.Precondition],
+        replicas: int | str,
+        timeout_ms: int,
+    ) -> Outcome:
+        """Commit, and wait until durable here and on as many replicas as asked for.
+
+        Raises: every CrdtstateError that a write can meet.
+        """
+
+    async def wait_covered(self, token: str, timeout_ms: int) -> None:
+        """Return once the durable state includes `token`.
+
+        Raises: InvalidError (invalid_token), BehindError naming what is missing.
+        """
+
+    async def wait_replicas(self, token: str, replicas: int | str, timeout_ms: int) -> Outcome:
+        """Return once so many replicas have all of `token` durable. Raises: BehindError."""
+
+    async def wait_revision(self, after: int, timeout_ms: int) -> bool:
+        """Return True once the durable revision is greater than `after`, False at the deadline."""
+
+
+Lines = AsyncIterator[bytes]

@@ -1,0 +1,126 @@
+"""GET /watch: the log as lines of JSON, from a cursor, for as long as the client stays.
+
+Invariants:
+    WAT-3  A watcher holds a cursor and at most one chunk, however slow its client reads.
+    WAT-4  With since=R the lines hold every key that changed after R, or the answer is 410.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any, final
+
+import msgspec
+
+from crdtstate.api.exchange import Request, Response
+from crdtstate.api.keys import item_of, parse_prefix
+from crdtstate.api.ports import Backend
+from crdtstate.errors import CompactedError, UnavailableError
+from crdtstate.store.reading import list_views
+from crdtstate.store.watch import format_revision, parse_revision, read_changes
+
+__all__ = ["WatchHandler"]
+
+BOOKMARK_MS_DEFAULT, BOOKMARK_MS_MAX = 5_000, 600_000
+_CHUNK = 256
+_encode = msgspec.json.Encoder().encode
+
+
+@final
+class WatchHandler:
+    """Serves watches; at most `backend.watches_max` at once."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.open = 0
+
+    async def watch(self, request: Request) -> Response:
+        """GET /watch. Raises: CompactedError, InvalidError, UnavailableError."""
+        backend = self._backend
+        prefix = parse_prefix(request)
+        bookmark_ms = request.integer("bookmark_ms", BOOKMARK_MS_DEFAULT, 100, BOOKMARK_MS_MAX)
+        initial = request.flag("initial")
+        since = request.query.get("since")
+        cursor = backend.revision
+        if since:
+            cursor = parse_revision(since, backend.origin)
+            self._read(cursor, prefix, 1)  # Refused now rather than in the stream.
+        if self.open >= backend.watches_max:
+            raise UnavailableError(
+                f"{self.open} watches are open, over watches_max={backend.watches_max}",
+                code="too_many_watches",
+                limit=backend.watches_max,
+            )
+        lines = self._lines(cursor, prefix, bookmark_ms, initial=initial and not since)
+        return Response(200, b"", "application/x-ndjson", stream=lines)
+
+    def _read(self, cursor: int, prefix: bytes, limit: int) -> tuple[int, list[bytes]]:
+        backend = self._backend
+        snapshot = backend.snapshot()
+        try:
+            chunk = read_changes(snapshot, cursor, prefix, limit, backend.wall_ms())
+        finally:
+            snapshot.close()
+        lines: list[bytes] = []
+        for change in chunk.changes:
+            line: dict[str, Any] = {
+                "type": "put" if change.entry else "delete",
+                "key": change.key,
+                "rev": format_revision(backend.origin, change.revision),
+            }
+            if change.entry:
+                line["item"] = item_of(change.entry)
+            lines.append(_encode(line) + b"\n")
+        return chunk.revision, lines
+
+    def _bookmark(self, cursor: int) -> bytes:
+        backend = self._backend
+        rev = format_revision(backend.origin, cursor)
+        return _encode({"type": "bookmark", "rev": rev, "token": backend.token}) + b"\n"
+
+    async def _lines(
+        self, cursor: int, prefix: bytes, bookmark_ms: int, *, initial: bool
+    ) -> AsyncIterator[bytes]:
+        backend, origin = self._backend, self._backend.origin
+        self.open += 1
+        try:
+            if initial:
+                async for line in self._initial(prefix, cursor):
+                    yield line
+            yield self._bookmark(cursor)
+            while True:
+                if backend.revision == cursor:
+                    if not await backend.wait_revision(cursor, bookmark_ms):
+                        yield self._bookmark(cursor)
+                    continue
+                if backend.origin != origin:
+                    raise CompactedError(
+                        "this peer took a new identity: list again", code="foreign_revision"
+                    )
+                cursor, lines = self._read(cursor, prefix, _CHUNK)
+                if lines:
+                    yield b"".join(lines)
+        except (CompactedError, UnavailableError) as error:
+            rev = format_revision(origin, cursor)
+            body = {"code": error.code, "message": error.message}
+            yield _encode({"type": "error", "rev": rev, "error": body}) + b"\n"
+        finally:
+            self.open -= 1
+
+    async def _initial(self, prefix: bytes, cursor: int) -> AsyncIterator[bytes]:
+        """The state at `cursor` or later, page by page; what changes meanwhile follows after."""
+        backend = self._backend
+        rev = format_revision(backend.origin, cursor)
+        after: bytes | None = None
+        while True:
+            snapshot = backend.snapshot()
+            try:
+                entries, after = list_views(snapshot, prefix, after, _CHUNK, backend.wall_ms())
+            finally:
+                snapshot.close()
+            lines = [
+                _encode({"type": "put", "key": e.key, "rev": rev, "item": item_of(e)}) + b"\n"
+                for e in entries
+            ]
+            if lines:
+                yield b"".join(lines)
+            if after is None:
+                return

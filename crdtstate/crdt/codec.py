@@ -1,0 +1,253 @@
+"""Canonical CBOR: one value, one encoding, and a decoder that a hostile frame cannot hurt.
+
+`strict_loads` lets the decoder refuse, before it builds anything, every tag, indefinite length,
+duplicate key, non-text key and excess depth, and then requires that encoding the result again gives
+the same bytes: so trailing bytes and non-shortest heads are refused as well.
+
+A record is `[[path, origin, seq, stamp, value, origin, seq, stamp, value, …], …]`, cells in order
+of path, siblings in order of dot. The commonest record by far is one plain key with one sibling;
+`encode_register` and `register_dot` handle exactly that shape on the bytes, and must agree with
+the general functions (tests compare them).
+
+Source: RFC 8949 section 4.2.1 (core deterministic encoding).
+
+Invariants:
+    COD-1  decode(encode(x)) == x, and equal records have equal bytes in every process.
+    COD-2  Decoding any bytes returns a value or raises RemoteProtocolError; nothing else.
+"""
+
+from typing import Any, NoReturn
+
+import cbor2
+
+from crdtstate.crdt.clock import STAMP_MAX
+from crdtstate.crdt.dots import ORIGIN_MIN, SEQ_MAX, Dot
+from crdtstate.crdt.record import Cell, Path, Record
+from crdtstate.errors import RemoteProtocolError
+
+__all__ = [
+    "canonical_dumps",
+    "decode_path",
+    "decode_record",
+    "decode_value",
+    "encode_record",
+    "encode_register",
+    "encode_value",
+    "read_value",
+    "register_dot",
+    "strict_loads",
+]
+
+DEPTH_MAX = 72  # A path of 64 steps inside a value, and the envelope around it.
+
+dumps = cbor2.dumps
+
+
+def canonical_dumps(value: Any) -> bytes:
+    """Encode with sorted keys and shortest heads."""
+    return cbor2.dumps(value, canonical=True)
+
+
+def _refuse_tag(_decoder: object, *_rest: object) -> NoReturn:
+    raise ValueError("tags are not part of the format")
+
+
+# cbor2 understands these tags itself, some at great cost (bignums, regular expressions, e-mail).
+_KNOWN_TAGS = (
+    0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000,
+    55799,
+)  # fmt: skip
+_TAG_REFUSERS: dict[int, Any] = dict.fromkeys(_KNOWN_TAGS, _refuse_tag)
+
+
+def strict_loads(data: bytes) -> Any:
+    """Decode one canonical CBOR item.
+
+    Floats and simple values other than true, false and null are left to the caller's type
+    checks (`decode_value` allows finite floats, frames allow none).
+
+    Raises: RemoteProtocolError for anything else.
+    Cost: O(len(data)), one decode and one encode.
+    """
+    try:
+        value = cbor2.loads(
+            data,
+            tag_hook=_refuse_tag,
+            semantic_decoders=_TAG_REFUSERS,
+            max_depth=DEPTH_MAX,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            strict_hashable_types=True,
+        )
+        again = cbor2.dumps(value, canonical=True)
+    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise RemoteProtocolError(f"not canonical CBOR: {error}") from error
+    if again != data:
+        raise RemoteProtocolError("not canonical CBOR: encoding it again gives other bytes")
+    return value
+
+
+def encode_value(value: Any) -> bytes:
+    """Encode one JSON value of a cell."""
+    return cbor2.dumps(value, canonical=True)
+
+
+def decode_value(data: bytes) -> Any:
+    """Decode one JSON value of a cell, which a peer may have sent.
+
+    Raises: RemoteProtocolError when it is not a JSON value.
+    """
+    value = strict_loads(data)
+    _require_json(value)
+    return value
+
+
+def read_value(data: bytes) -> Any:
+    """Return the JSON value of a stored leaf; null when a peer stored what is none.
+
+    Joins never look inside values, so a leaf that no correct peer writes is kept as it is on
+    every replica, and must not make reading the rest of its record fail.
+    """
+    try:
+        return decode_value(data)
+    except RemoteProtocolError:
+        return None
+
+
+def _require_json(value: Any) -> None:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if type(item) is dict:
+            if any(type(key) is not str for key in item):
+                raise RemoteProtocolError("not a JSON value: a key is not text")
+            stack.extend(item.values())
+        elif type(item) is list:
+            stack.extend(item)
+        elif type(item) is float:
+            if item != item or item in (float("inf"), float("-inf")):
+                raise RemoteProtocolError("not a JSON value: a number is not finite")
+        elif item is not None and type(item) not in (str, int, bool):
+            raise RemoteProtocolError(f"not a JSON value: {type(item).__name__}")
+
+
+def encode_record(record: Record) -> bytes:
+    """Encode canonically: cells in order of path, siblings in order of dot."""
+    cells: list[list[Any]] = []
+    for path in sorted(record):
+        flat: list[Any] = [list(path)]
+        cell = record[path]
+        for dot in sorted(cell):
+            stamp, value = cell[dot]
+            flat += (dot[0], dot[1], stamp, value)
+        cells.append(flat)
+    return cbor2.dumps(cells)
+
+
+def decode_record(data: bytes) -> Record:
+    """Decode bytes of our own disk, or a peer's after `check_record`. Cost: O(cells)."""
+    record: Record = {}
+    for flat in cbor2.loads(data):
+        cell: Cell = {}
+        for i in range(1, len(flat), 4):
+            cell[flat[i], flat[i + 1]] = (flat[i + 2], flat[i + 3])
+        record[tuple(flat[0])] = cell
+    return record
+
+
+def check_record(data: bytes) -> Record:
+    """Decode a record that a peer sent, refusing what `encode_record` would not produce.
+
+    Raises: RemoteProtocolError.
+    """
+    cells = strict_loads(data)
+    if type(cells) is not list or not cells:
+        raise RemoteProtocolError("a record is a list of cells")
+    for flat in cells:
+        if type(flat) is not list or len(flat) < 5 or len(flat) % 4 != 1:
+            raise RemoteProtocolError("a cell is a path and at least one sibling")
+        decode_path(flat[0])
+        for i in range(1, len(flat), 4):
+            check_sibling(*flat[i : i + 4])
+    record = decode_record(data)
+    if encode_record(record) != data:
+        raise RemoteProtocolError("record is not in canonical order")
+    return record
+
+
+def decode_path(steps: Any) -> Path:
+    """Check and freeze a path. Raises: RemoteProtocolError."""
+    if type(steps) is not list or any(type(step) is not str for step in steps):
+        raise RemoteProtocolError("a path is a list of text")
+    return tuple(steps)
+
+
+def check_sibling(origin: Any, seq: Any, stamp: Any, value: Any) -> None:
+    """Check the types and ranges of one sibling. Raises: RemoteProtocolError."""
+    if type(origin) is not int or not ORIGIN_MIN <= origin < 2 * ORIGIN_MIN:
+        raise RemoteProtocolError("sibling's origin is out of range")
+    if type(seq) is not int or not 0 < seq <= SEQ_MAX:
+        raise RemoteProtocolError("sibling's seq is out of range")
+    if type(stamp) is not int or not 0 <= stamp <= STAMP_MAX:
+        raise RemoteProtocolError("sibling's stamp is out of range")
+    if type(value) is not bytes:
+        raise RemoteProtocolError("sibling's value is not bytes")
+
+
+# The bytes of [[[], origin, …: a list of one list of five, an empty path, a nine-byte origin.
+_REGISTER_HEAD = b"\x81\x85\x80\x1b"
+_HEAD_LENGTHS = {24: 1, 25: 2, 26: 4, 27: 8}
+
+
+def _head(major: int, n: int) -> bytes:
+    if n < 24:
+        return bytes((major | n,))
+    if n < 0x100:
+        return bytes((major | 24, n))
+    if n < 0x10000:
+        return bytes((major | 25, n >> 8, n & 255))
+    if n < 0x100000000:
+        return bytes((major | 26,)) + n.to_bytes(4, "big")
+    return bytes((major | 27,)) + n.to_bytes(8, "big")
+
+
+def encode_register(dot: Dot, stamp: int, value: bytes) -> bytes:
+    """Encode {LIFE: {dot: (stamp, value)}}; equals `encode_record` of it."""
+    return (
+        _REGISTER_HEAD
+        + dot[0].to_bytes(8, "big")
+        + _head(0x00, dot[1])
+        + _head(0x00, stamp)
+        + _head(0x40, len(value))
+        + value
+    )
+
+
+def register_dot(data: bytes) -> Dot | None:
+    """Return the dot when `data` is a record of LIFE alone with one sibling, else None."""
+    if not data.startswith(_REGISTER_HEAD):
+        return None
+    info = data[12]
+    if info < 24:
+        return int.from_bytes(data[4:12], "big"), info
+    end = 13 + _HEAD_LENGTHS[info]
+    return int.from_bytes(data[4:12], "big"), int.from_bytes(data[13:end], "big")
+
+
+def register_value(data: bytes) -> tuple[Dot, int, bytes] | None:
+    """Return (dot, stamp, value) when `register_dot` would return a dot, else None."""
+    if not data.startswith(_REGISTER_HEAD):
+        return None
+    origin = int.from_bytes(data[4:12], "big")
+    seq, at = _read_head(data, 12)
+    stamp, at = _read_head(data, at)
+    _, at = _read_head(data, at)
+    return (origin, seq), stamp, data[at:]
+
+
+def _read_head(data: bytes, at: int) -> tuple[int, int]:
+    info = data[at] & 31
+    if info < 24:
+        return info, at + 1
+    end = at + 1 + _HEAD_LENGTHS[info]
+    return int.from_bytes(data[at + 1 : end], "big"), end

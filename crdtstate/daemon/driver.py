@@ -1,0 +1,348 @@
+"""EDGE: feeds the replica its inputs and performs its effects, in order. It decides nothing else.
+
+Duties (house contract): effects in list order; completion comes back as an input; between two
+inputs the wake-up asked for; the clock read once a step.
+
+Invariants:
+    DRV-1  After a storage failure nothing is acknowledged any more: every request gets the reason.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, final
+
+import structlog
+
+from crdtstate.crdt.dots import covers_all, missing
+from crdtstate.daemon.committer import ThreadCommitter
+from crdtstate.errors import BehindError, CrdtstateError, StorageError, UnavailableError
+from crdtstate.tokens import decode_token, encode_token
+from crdtstate.replica import events as ev
+from crdtstate.replica.machine import Replica
+from crdtstate.replica.messages import fragments
+from crdtstate.store import operations as ops
+from crdtstate.store.limits import Limits
+from crdtstate.store.ports import Snapshot, Storage
+
+__all__ = ["Driver", "Links"]
+
+_log = structlog.get_logger("crdtstate.daemon")
+
+
+class Links(Protocol):
+    """What the driver needs of gossip."""
+
+    payload_bytes_max: int
+
+    def linked(self) -> list[str]:
+        """Return the names with an open link."""
+
+    def send(self, name: str, payload: bytes) -> bool:
+        """Queue one payload; False when the link has no room or is gone."""
+
+    async def wait_writable(self, name: str) -> None:
+        """Return once the link's buffer has room again, or the link is gone."""
+
+    def digest_changed(self) -> None:
+        """The digest that probes carry is another."""
+
+    def forget(self, name: str) -> None:
+        """Never admit this member again."""
+
+
+@final
+class Driver:
+    """Owns one replica. `take_origin` makes a new identity durable and returns it."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        storage: Storage,
+        take_origin: Callable[[str], int],
+        *,
+        watches_max: int = 4096,
+    ) -> None:
+        self.replica = replica
+        self.name = replica.config.name
+        self.limits: Limits = replica.config.store.limits
+        self.watches_max = watches_max
+        self.failure: StorageError | None = None
+        self.failed: asyncio.Event = asyncio.Event()
+        self._storage, self._take_origin = storage, take_origin
+        self._loop = asyncio.get_running_loop()
+        self._committer = ThreadCommitter(storage, self._committed)
+        self._links: Links | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at_ms = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changed = self._loop.create_future()
+        self._token: str | None = None
+        self._stopping = False
+        self.persists = 0
+
+    def start(self, links: Links | None) -> None:
+        """Begin; `links` None is a replica without a network."""
+        self._links = links
+        self.step(ev.Tick())
+
+    async def stop(self) -> None:
+        """Finish the batch in flight, then release everything."""
+        self._stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._committer.stop()
+        self.replica.antientropy.stop()
+        self._wake()
+
+    # -- the loop between inputs and effects ---------------------------------------------------
+
+    def now_ms(self) -> int:
+        """The monotonic clock of the loop."""
+        return int(self._loop.time() * 1000)
+
+    def wall_ms(self) -> int:
+        """The wall clock."""
+        return time.time_ns() // 1_000_000
+
+    def step(self, event: ev.Input) -> None:
+        """Give one input and perform what the replica asks for."""
+        if self.failure is not None or self._stopping:
+            if isinstance(event, ev.Submit | ev.Wait | ev.Forget):
+                self._settle(event.request, self._refusal())
+            return
+        for effect in self.replica.step(self.now_ms(), self.wall_ms(), event):
+            self._perform(effect)
+
+    def _perform(self, effect: ev.Effect) -> None:
+        match effect:
+            case ev.Reply():
+                self._settle(effect.request, effect.outcome)
+            case ev.Persist():
+                self.persists += 1
+                self._committer.commit(effect.batch)
+            case ev.Send():
+                self._send(effect)
+            case ev.RevisionDurable():
+                self._token = None
+                self._wake()
+                if self._links is not None:
+                    self._links.digest_changed()
+            case ev.WakeAt():
+                self._wake_at(effect.at_ms)
+            case ev.RunAgain():
+                self._run_again(effect)
+            case ev.NewIdentity():
+                self._start(self._new_identity(effect.reason))
+            case ev.Forgotten():
+                if self._links is not None:
+                    self._links.forget(effect.name)
+
+    def _settle(self, request: Any, outcome: ev.Outcome | CrdtstateError) -> None:
+        if request.done():  # Its client has gone.
+            return
+        if isinstance(outcome, CrdtstateError):
+            request.set_exception(outcome)
+        else:
+            request.set_result(outcome)
+
+    def _send(self, effect: ev.Send) -> None:
+        links = self._links
+        if links is None:
+            return
+        names = links.linked() if effect.name is None else [effect.name]
+        for payload in fragments(effect.message, links.payload_bytes_max):
+            for name in names:
+                links.send(name, payload)
+
+    def _committed(self, error: StorageError | None) -> None:
+        if error is not None:
+            self._fail(error)
+        else:
+            self.step(ev.Durable())
+
+    def _fail(self, error: StorageError) -> None:
+        """DRV-1: fail-stop. What was not acknowledged may or may not be on disk."""
+        _log.error("storage_failed", error=error.message)
+        self.failure = error
+        self.failed.set()
+        self._wake()
+        for request in self.replica.abandon():
+            self._settle(request, self._refusal())
+
+    def _refusal(self) -> CrdtstateError:
+        if self.failure is not None:
+            return UnavailableError(
+                f"this peer's storage failed and it has stopped: {self.failure.message}",
+                code="storage_failed",
+            )
+        return UnavailableError("this peer is stopping", code="stopping")
+
+    def _wake_at(self, at_ms: int) -> None:
+        if self._timer is not None:
+            if self._timer_at_ms <= at_ms:
+                return
+            self._timer.cancel()
+        self._timer_at_ms = at_ms
+        delay_s = max(0.001, (at_ms - self.now_ms()) / 1000)
+        self._timer = self._loop.call_later(delay_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.step(ev.Tick())
+
+    def _run_again(self, effect: ev.RunAgain) -> None:
+        again = ev.Again(effect.work)
+        if effect.peer is None or self._links is None:
+            self._loop.call_soon(self.step, again)
+        else:
+            self._start(self._when_writable(effect.peer, again))
+
+    async def _when_writable(self, peer: str, again: ev.Again) -> None:
+        assert self._links is not None
+        await self._links.wait_writable(peer)
+        await asyncio.sleep(0)
+        self.step(again)
+
+    async def _new_identity(self, reason: str) -> None:
+        origin = await asyncio.to_thread(self._take_origin, reason)
+        _log.warning("identity_taken", origin=f"{origin:016x}", reason=reason)
+        self.step(ev.IdentityTaken(origin))
+
+    def _start(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, self._loop.create_future()
+        changed.set_result(None)
+
+    # -- gossip's application (see gossip.core.ports) ------------------------------------------
+
+    def digest(self) -> bytes:
+        """Return the digest of the durable state."""
+        return self.replica.digest(self.wall_ms())
+
+    def on_digest(self, name: str, digest: bytes) -> None:
+        """A probe carried a member's digest."""
+        self.step(ev.DigestSeen(name, digest))
+
+    def on_link_up(self, name: str) -> None:
+        """A link is open."""
+        _log.info("link_opened", peer=name)
+        self.step(ev.LinkUp(name))
+
+    def on_link_down(self, name: str, reason: str) -> None:
+        """A link is gone."""
+        _log.info("link_closed", peer=name, reason=reason)
+        self.step(ev.LinkDown(name))
+
+    def on_message(self, name: str, payload: bytes) -> None:
+        """A payload arrived."""
+        self.step(ev.PeerMessage(name, payload))
+
+    # -- the API's backend (see crdtstate.api.ports) -------------------------------------------
+
+    @property
+    def storage(self) -> Storage:
+        """Durable state. Raises: UnavailableError after a failure."""
+        if self.failure is not None:
+            raise self._refusal()
+        return self._storage
+
+    def snapshot(self) -> Snapshot:
+        """Return an unchanging durable state."""
+        return self.storage.snapshot()
+
+    @property
+    def origin(self) -> int:
+        """The identity of this replica."""
+        return self.replica.store.origin
+
+    @property
+    def token(self) -> str:
+        """The causal token of the durable state."""
+        if self._token is None:
+            self._token = encode_token(self.replica.durable_vector)
+        return self._token
+
+    @property
+    def revision(self) -> int:
+        """The durable revision."""
+        return self.replica.durable_revision
+
+    @property
+    def ready(self) -> tuple[bool, str]:
+        """Whether this peer is ready, else why not."""
+        if self.failure is not None or self._stopping:
+            return False, self._refusal().message
+        return self.replica.ready, self.replica.reason
+
+    def peer_name(self, origin: int) -> str | None:
+        """Return the member that writes under `origin`."""
+        return self.replica.members.name_of(origin)
+
+    async def submit(
+        self,
+        operations: Sequence[ops.Operation],
+        preconditions: Sequence[ops.Precondition],
+        replicas: int | str,
+        timeout_ms: int,
+    ) -> ev.Outcome:
+        """Commit one transaction; see the port."""
+        request: asyncio.Future[ev.Outcome] = self._loop.create_future()
+        deadline_ms = 0 if replicas == 1 else self.now_ms() + timeout_ms
+        self.step(ev.Submit(request, operations, preconditions, replicas, deadline_ms))
+        return await request
+
+    async def forget(self, name: str) -> ev.Outcome:
+        """Forget a member for good."""
+        request: asyncio.Future[ev.Outcome] = self._loop.create_future()
+        self.step(ev.Forget(request, name))
+        return await request
+
+    async def wait_covered(self, token: str, timeout_ms: int) -> None:
+        """Return once the durable state includes the token."""
+        vector = decode_token(token)
+        deadline = self._loop.time() + timeout_ms / 1000
+        while not covers_all(self.replica.durable_vector, vector):
+            if not await self._wait_change(deadline):
+                lacking = missing(self.replica.durable_vector, vector)
+                raise BehindError(
+                    f"this peer lacks {len(lacking)} origins' writes of the token after "
+                    f"{timeout_ms} ms",
+                    missing={f"{o:016x}": s for o, s in lacking.items()},
+                )
+
+    async def wait_replicas(
+        self, token: str, replicas: int | str, timeout_ms: int
+    ) -> ev.Outcome:
+        """Return once so many replicas have all of the token durable."""
+        request: asyncio.Future[ev.Outcome] = self._loop.create_future()
+        deadline_ms = self.now_ms() + timeout_ms
+        self.step(ev.Wait(request, decode_token(token), replicas, deadline_ms))
+        return await request
+
+    async def wait_revision(self, after: int, timeout_ms: int) -> bool:
+        """Return True once the durable revision is greater than `after`."""
+        deadline = self._loop.time() + timeout_ms / 1000
+        while self.revision <= after:
+            if not await self._wait_change(deadline):
+                return False
+        return True
+
+    async def _wait_change(self, deadline: float) -> bool:
+        if self.failure is not None or self._stopping:
+            raise self._refusal()
+        try:
+            async with asyncio.timeout_at(deadline):
+                await asyncio.shield(self._changed)
+        except TimeoutError:
+            return False
+        if self.failure is not None or self._stopping:
+            raise self._refusal()
+        return True

@@ -1,0 +1,123 @@
+"""What this replica knows of the others: who is linked, what each has durable, how clocks differ.
+
+Invariants:
+    PEER-1  A peer's known vector only grows while its origin stays the same.
+"""
+
+from collections.abc import Iterable
+from statistics import median
+from typing import final
+
+from crdtstate.crdt.dots import covers_all, join_vectors
+from crdtstate.replica.messages import Assembler
+
+__all__ = ["Digest", "PeerView", "Peers"]
+
+CLOCK_OFFSET_MS_MAX = 5_000
+CLOCK_PEERS_MIN = 3
+
+
+@final
+class PeerView:
+    """One other member, as far as it has told us."""
+
+    __slots__ = (
+        "assembler",
+        "digest_vector_sent_ms",
+        "linked",
+        "name",
+        "offset_ms",
+        "origin",
+        "pull_after_ms",
+        "vector",
+        "wants",
+    )
+
+    def __init__(self, name: str, message_bytes_max: int) -> None:
+        self.name = name
+        self.linked = False
+        self.origin: int | None = None
+        self.vector: dict[int, int] = {}
+        self.wants: dict[int, int] = {}  # It asked to be told when we have this durable.
+        self.offset_ms: int | None = None
+        self.pull_after_ms: int | None = None  # It is ahead of us; pull unless pushes catch up.
+        self.digest_vector_sent_ms = -(10**9)
+        self.assembler = Assembler(message_bytes_max)
+
+    def learn(self, vector: dict[int, int]) -> None:
+        """It has `vector` durable (PEER-1)."""
+        self.vector = join_vectors(self.vector, vector)
+
+
+@final
+class Digest:
+    """The 24 bytes that ride on every probe: hash of the vector, root, wall clock."""
+
+    BYTES = 24
+
+    @staticmethod
+    def encode(vector_hash: int, root: int, wall_ms: int) -> bytes:
+        """Return the digest."""
+        mask = (1 << 64) - 1
+        return (
+            (vector_hash & mask).to_bytes(8, "big")
+            + (root & mask).to_bytes(8, "big")
+            + (wall_ms & mask).to_bytes(8, "big")
+        )
+
+    @staticmethod
+    def decode(data: bytes) -> tuple[int, int, int] | None:
+        """Return (vector hash, root, wall clock), or None for another version's digest."""
+        if len(data) != Digest.BYTES:
+            return None
+        return (
+            int.from_bytes(data[:8], "big"),
+            int.from_bytes(data[8:16], "big"),
+            int.from_bytes(data[16:], "big"),
+        )
+
+
+@final
+class Peers:
+    """The table of peer views. Bounded by the members that gossip admits."""
+
+    def __init__(self, message_bytes_max: int) -> None:
+        self._message_bytes_max = message_bytes_max
+        self._views: dict[str, PeerView] = {}
+
+    def view(self, name: str) -> PeerView:
+        """Return the view of a member, new when it was not known."""
+        view = self._views.get(name)
+        if view is None:
+            view = self._views[name] = PeerView(name, self._message_bytes_max)
+        return view
+
+    def drop(self, name: str) -> None:
+        """Forget a member."""
+        self._views.pop(name, None)
+
+    def linked(self) -> list[PeerView]:
+        """Return the views with an open link, by name."""
+        return [self._views[name] for name in sorted(self._views) if self._views[name].linked]
+
+    def known(self) -> list[PeerView]:
+        """Return every view, by name."""
+        return [self._views[name] for name in sorted(self._views)]
+
+    def known_vector(self, name: str) -> dict[int, int] | None:
+        """Return what a member is known to have durable; None before it said anything."""
+        view = self._views.get(name)
+        return view.vector if view is not None and view.origin is not None else None
+
+    def having(self, vector: dict[int, int], names: Iterable[str]) -> list[str]:
+        """Return which of `names` are known to have all of `vector` durable."""
+        return [
+            name
+            for name in names
+            if name in self._views and covers_all(self._views[name].vector, vector)
+        ]
+
+    def clock_offset_ms(self) -> int | None:
+        """Return the median of the linked peers' clocks minus ours; None below three peers."""
+        offsets = [v.offset_ms for v in self.linked() if v.offset_ms is not None]
+        return int(median(offsets)) if len(offsets) >= CLOCK_PEERS_MIN else None

@@ -1,0 +1,283 @@
+"""Pull and repair: the two ways to catch up other than being pushed to.
+
+The serving side reads one storage snapshot, whose vector T is read from the same snapshot, and
+yields parts of bounded size; `None` between parts is a place to let others run. The receiving side
+stages every part and joins all of it in one step, or nothing:
+
+    keep = what both hold + theirs that my vector lacks + mine that T lacks;   then vector |= T
+
+Source: [GAB17] for pulls by version vector over a dot-key index; DESIGN section 3.
+
+Invariants:
+    CAT-1  A session that is cut applies nothing.
+    CAT-2  The served records, events and vector are those of one instant.
+    CAT-3  The join is computed against the receiver's state at the moment it is applied: records
+           that changed while it was being prepared are joined again.
+    CAT-4  A repair between replicas of equal vectors changes nothing; if it does, `alarm` is set.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, final
+
+from crdtstate.crdt.codec import check_record, encode_record
+from crdtstate.crdt.dots import Dot, Vector, covers_all
+from crdtstate.crdt.record import LIFE, Record, join_records, winner
+from crdtstate.errors import RemoteProtocolError
+from crdtstate.store.fingerprint import GROUPS, bucket_of
+from crdtstate.store.index import Event, read_events, read_floors, read_vector
+from crdtstate.store.ports import Family, Snapshot
+from crdtstate.store.store import Store
+from crdtstate.store.table import prefix_end
+from crdtstate.store.transaction import check_record_id, split_record_id
+
+__all__ = ["BelowFloor", "End", "Joiner", "Part", "serve_pull", "serve_repair"]
+
+PART_BYTES = 48 << 10
+_SLICE = 256
+
+
+@final
+class BelowFloor(Exception):
+    """The peer lacks dots that this replica's event index no longer knows: repair instead."""
+
+
+@final
+class Part(NamedTuple):
+    """Some of the records (id, bytes or None when gone) and events of a session."""
+
+    records: list[tuple[bytes, bytes | None]]
+    events: list[tuple[Dot, Event]]
+
+
+@final
+class End(NamedTuple):
+    """The last message of a session; `buckets` names the repaired ones, None for a pull."""
+
+    target: dict[int, int]
+    buckets: list[int] | None
+
+
+def serve_pull(snapshot: Snapshot, vector: Vector) -> Iterator[Part | End | None]:
+    """Yield what the holder of `vector` lacks, as current records and the events that name them.
+
+    Raises: BelowFloor, before anything was yielded.
+    Cost: O(transactions lacked + records touched), not O(state).
+    """
+    target = read_vector(snapshot)
+    floors = read_floors(snapshot)
+    if any(vector.get(o, 0) < floor for o, floor in floors.items()):
+        raise BelowFloor
+    touched: dict[bytes, None] = {}
+    events: list[tuple[Dot, Event]] = []
+    size = 0
+    for origin, last in sorted(target.items()):
+        first = vector.get(origin, 0) + 1
+        for seq, event in read_events(snapshot, origin, first, last):
+            touched.update(dict.fromkeys(event[0]))
+            events.append(((origin, seq), event))
+            size += 24 + sum(len(r) + 3 for r in event[0])
+            if size > PART_BYTES:
+                yield Part([], events)
+                events, size = [], 0
+            elif len(events) % _SLICE == 0:
+                yield None
+    if events:
+        yield Part([], events)
+    yield from _records(snapshot, iter(touched))
+    yield End(target, None)
+
+
+def _records(snapshot: Snapshot, ids: Iterator[bytes]) -> Iterator[Part | None]:
+    records: list[tuple[bytes, bytes | None]] = []
+    size = 0
+    for n, record_id in enumerate(ids, 1):
+        data = snapshot.get(Family.RECORD + record_id)
+        records.append((record_id, data))
+        size += len(record_id) + len(data or b"") + 8
+        if size > PART_BYTES:
+            yield Part(records, [])
+            records, size = [], 0
+        elif n % _SLICE == 0:
+            yield None
+    if records:
+        yield Part(records, [])
+
+
+def read_buckets(snapshot: Snapshot) -> Iterator[dict[int, int] | None]:
+    """Yield None as places to pause, then {bucket: sum} of the snapshot."""
+    sums: dict[int, int] = {}
+    family = Family.BUCKET
+    for n, (key, value) in enumerate(snapshot.scan(family, prefix_end(family)), 1):
+        total = int.from_bytes(value, "big")
+        if total:
+            sums[int.from_bytes(key[1:], "big")] = total
+        if n % 4096 == 0:
+            yield None
+    yield sums
+
+
+def group_sums(sums: dict[int, int]) -> list[int]:
+    """Return the upper level of bucket sums."""
+    groups = [0] * GROUPS
+    for bucket, total in sums.items():
+        groups[bucket >> 8] = (groups[bucket >> 8] + total) & ((1 << 128) - 1)
+    return groups
+
+
+def serve_repair(snapshot: Snapshot, buckets: list[int]) -> Iterator[Part | End | None]:
+    """Yield every record of the buckets. Cost: O(records): a scan, paused every few hundred."""
+    wanted = bytearray(1 << 16)
+    for bucket in buckets:
+        wanted[bucket] = 1
+    yield from _records(snapshot, _ids_in(snapshot, wanted))
+    yield End(read_vector(snapshot), buckets)
+
+
+def _ids_in(snapshot: Snapshot, wanted: bytearray) -> Iterator[bytes]:
+    family = Family.RECORD
+    for key, _ in snapshot.scan(family, prefix_end(family)):
+        if wanted[bucket_of(key[1:])]:
+            yield key[1:]
+
+
+@final
+class Joiner:
+    """The receiving side of one session: stages parts, then joins all of them in one batch.
+
+    `prepare` and `apply` are generators that pause every few hundred records. Between the first
+    step of `apply` and its end the caller must neither change the store nor close its batch.
+    """
+
+    def __init__(self, store: Store, *, bytes_max: int) -> None:
+        self._store = store
+        self._bytes_max = bytes_max
+        self._records: dict[bytes, bytes | None] = {}
+        self._events: list[tuple[Dot, Event]] = []
+        self._bytes = 0
+        self._joined: dict[bytes, Record] = {}
+        self.changed = 0
+        self.alarm = False
+
+    def stage(self, part: Part) -> None:
+        """Keep a part until the end comes. Raises: RemoteProtocolError, over the bound too."""
+        for record_id, data in part.records:
+            check_record_id(record_id)
+            self._records[record_id] = data
+            self._bytes += len(record_id) + len(data or b"") + 120
+        for event in part.events:
+            self._events.append(event)
+            self._bytes += 120 + sum(map(len, event[1][0]))
+        if self._bytes > self._bytes_max:
+            raise RemoteProtocolError(
+                f"session staged {self._bytes} bytes, over session_bytes_max={self._bytes_max}"
+            )
+
+    def prepare(self, end: End, own: Snapshot) -> Iterator[None]:
+        """Join in advance; `own` is a snapshot of the receiver's durable state, now."""
+        store = self._store
+        store.touched_during_join = dict.fromkeys(store.table.pending_records())
+        if end.buckets is not None:
+            yield from self._stage_own(end.buckets, own)
+        for n, record_id in enumerate(self._records, 1):
+            self._joined[record_id] = self._join(record_id, end.target)
+            if n % _SLICE == 0:
+                yield
+
+    def _stage_own(self, buckets: list[int], own: Snapshot) -> Iterator[None]:
+        """Whatever this side holds in a repaired bucket and the other does not, takes part too."""
+        wanted = bytearray(1 << 16)
+        for bucket in buckets:
+            wanted[bucket] = 1
+        family = Family.RECORD
+        for n, (key, _) in enumerate(own.scan(family, prefix_end(family)), 1):
+            if wanted[bucket_of(key[1:])]:
+                self._records.setdefault(key[1:], None)
+            if n % (4 * _SLICE) == 0:
+                yield
+
+    def _join(self, record_id: bytes, target: Vector) -> Record:
+        data = self._records[record_id]
+        theirs = check_record(data) if data else {}
+        store = self._store
+        return join_records(store.table.get(record_id), store.vector, theirs, target)
+
+    def apply(self, end: End, wall_ms: int) -> Iterator[None]:
+        """Write the joined records, then cover the target (CAT-1: the caller's batch is whole)."""
+        store, target = self._store, end.target
+        touched = store.touched_during_join or {}
+        store.touched_during_join = None
+        equal = covers_all(store.vector, target) and covers_all(target, store.vector)
+        for n, record_id in enumerate(self._records, 1):
+            # Touched is also what a repair did not know that this side holds (CAT-3).
+            record = (
+                self._join(record_id, target) if record_id in touched else self._joined[record_id]
+            )
+            self._put(record_id, record)
+            if n % _SLICE == 0:
+                yield
+        if end.buckets is not None:
+            yield from self._put_unstaged(end, touched)
+        self.alarm = end.buckets is not None and equal and self.changed > 0
+        self._advance(end, wall_ms)
+
+    def _put_unstaged(self, end: End, touched: dict[bytes, None]) -> Iterator[None]:
+        """Records that appeared here since the scan of `prepare` and lie in repaired buckets."""
+        buckets = set(end.buckets or ())
+        for record_id in touched:
+            if record_id not in self._records and bucket_of(record_id) in buckets:
+                self._records[record_id] = None
+                self._put(record_id, self._join(record_id, end.target))
+        yield
+
+    def _put(self, record_id: bytes, record: Record) -> None:
+        store = self._store
+        data = encode_record(record) if record else None
+        if store.table.get_encoded(record_id) == data:
+            return
+        self.changed += 1
+        store.table.put_encoded(record_id, data, record)
+        if LIFE in record:
+            store.note_expiry(record_id, winner(record[LIFE])[2])
+
+    def _advance(self, end: End, wall_ms: int) -> None:
+        store, target = self._store, end.target
+        news = [(dot, event) for dot, event in self._events if not _covered(store.vector, dot)]
+        for dot, event in news:
+            store.index.note_event(dot, event)
+            for record_id in event[1]:
+                store.table.raise_grave(*split_record_id(record_id))
+        if end.buckets is not None:
+            for origin, seq in sorted(target.items()):
+                if store.vector.get(origin, 0) < seq:
+                    store.index.raise_floor(origin, seq)
+            if self.changed:
+                store.index.restart_log()
+        store.learn(target, [dot for dot, _ in news], wall_ms)
+
+
+def _covered(vector: Vector, dot: Dot) -> bool:
+    return vector.get(dot[0], 0) >= dot[1]
+
+
+def parse_part(records: Any, events: Any) -> Part:
+    """Check the types of a part that a peer sent. Raises: RemoteProtocolError."""
+    if type(records) is not list or type(events) is not list:
+        raise RemoteProtocolError("a part is a list of records and a list of events")
+    for item in records:
+        if type(item) is not list or len(item) != 2 or type(item[0]) is not bytes:
+            raise RemoteProtocolError("a served record is [id, bytes or null]")
+        if item[1] is not None and type(item[1]) is not bytes:
+            raise RemoteProtocolError("a served record is [id, bytes or null]")
+    parsed: list[tuple[Dot, Event]] = []
+    for item in events:
+        if type(item) is not list or len(item) != 4:
+            raise RemoteProtocolError("a served event is [origin, seq, touched, ended]")
+        origin, seq, touched, ended = item
+        if type(origin) is not int or type(seq) is not int:
+            raise RemoteProtocolError("a served event's dot is two integers")
+        if type(touched) is not list or type(ended) is not list:
+            raise RemoteProtocolError("a served event names records in two lists")
+        for record_id in (*touched, *ended):
+            check_record_id(record_id)
+        parsed.append(((origin, seq), (touched, ended)))
+    return Part([(record_id, data) for record_id, data in records], parsed)

@@ -1,0 +1,212 @@
+"""What was applied, in which order: the vector, the event index, the local log.
+
+    event   (origin, seq) -> record ids touched, record ids whose life ended
+    log     local revision -> wall time, dots applied at it
+
+The event index answers a pull ("which records did the transactions you lack touch?"), the log
+answers a watch ("what changed here since revision r?"). Both are bounded by number and age: the
+oldest revisions are trimmed together with the events they name, and the floor of each origin rises.
+A peer below a floor is repaired instead; a watcher below the log's floor lists again.
+
+Source: the per-node dot-key map of [GAB17].
+
+Invariants:
+    IDX-1  Every covered dot has an event, or is at or below its origin's floor.
+    IDX-2  Revisions grow by one with each applied transaction or join, and never go back.
+    IDX-3  Dots of one origin enter the log in order of seq.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import final
+
+import cbor2
+
+from crdtstate.crdt.codec import dumps
+from crdtstate.crdt.dots import Dot, Vector
+from crdtstate.store.ports import Reader
+from crdtstate.store.table import Table, prefix_end
+
+__all__ = ["Event", "Index", "event_key", "log_key", "read_events", "read_log"]
+
+Event = tuple[list[bytes], list[bytes]]  # record ids touched; those whose life ended
+
+_VECTOR, _FLOOR = b"mv", b"mf"
+_REVISION, _LOG_FLOOR, _CLOCK = b"mr", b"ml", b"mc"
+_TRIM_STEP = 512
+_LOG_DOTS_MAX = 1024
+
+
+def event_key(origin: int, seq: int) -> bytes:
+    """Return the storage key of an event; events of one origin sort by seq."""
+    return b"e" + origin.to_bytes(8, "big") + seq.to_bytes(8, "big")
+
+
+def log_key(revision: int) -> bytes:
+    """Return the storage key of a log entry; entries sort by revision."""
+    return b"l" + revision.to_bytes(8, "big")
+
+
+def read_events(reader: Reader, origin: int, first: int, last: int) -> Iterator[tuple[int, Event]]:
+    """Yield (seq, event) of one origin, first to last inclusive, as far as remembered."""
+    start, stop = event_key(origin, first), event_key(origin, last + 1)
+    for key, value in reader.scan(start, stop):
+        touched, ended = cbor2.loads(value)
+        yield int.from_bytes(key[9:], "big"), (touched, ended)
+
+
+def read_log(reader: Reader, after: int, upto: int) -> Iterator[tuple[int, list[Dot]]]:
+    """Yield (revision, dots) with after < revision <= upto."""
+    for key, value in reader.scan(log_key(after + 1), log_key(upto + 1)):
+        yield int.from_bytes(key[1:], "big"), _log_dots(value)
+
+
+def _log_dots(value: bytes) -> list[Dot]:
+    flat = cbor2.loads(value)
+    return [(flat[i], flat[i + 1]) for i in range(1, len(flat), 2)]
+
+
+def read_vector(reader: Reader) -> dict[int, int]:
+    """Return the vector of a durable state, from the same snapshot as its records."""
+    return _read_numbers(reader, _VECTOR)
+
+
+def read_floors(reader: Reader) -> dict[int, int]:
+    """Return the floors of a durable state."""
+    return _read_numbers(reader, _FLOOR)
+
+
+def read_revision(reader: Reader) -> tuple[int, int]:
+    """Return (revision, log floor) of a durable state."""
+    revision, floor = reader.get(_REVISION), reader.get(_LOG_FLOOR)
+    return int.from_bytes(revision or b"", "big"), int.from_bytes(floor or b"", "big")
+
+
+def _read_numbers(reader: Reader, prefix: bytes) -> dict[int, int]:
+    return {
+        int.from_bytes(key[2:], "big"): int.from_bytes(value, "big")
+        for key, value in reader.scan(prefix, prefix_end(prefix))
+    }
+
+
+@final
+class Index:
+    """Vector, floors and revision of one replica, as the writer sees them."""
+
+    def __init__(self, table: Table, *, entries_max: int, age_ms_max: int) -> None:
+        storage = table.storage
+        self._table = table
+        self._entries_max, self._age_ms_max = entries_max, age_ms_max
+        self.vector = read_vector(storage)
+        self.floors = read_floors(storage)
+        self.revision, self.log_floor = read_revision(storage)
+        self.clock = int.from_bytes(storage.get(_CLOCK) or b"", "big")
+        self._dirty: dict[int, None] = {}
+
+    def record(self, dot: Dot, touched: list[bytes], ended: list[bytes], wall_ms: int) -> None:
+        """Note one applied transaction: it is covered from now on (VEC-1)."""
+        origin, seq = dot
+        assert self.vector.get(origin, 0) + 1 == seq, "VEC-1"
+        self.vector[origin] = seq
+        self._dirty[origin] = None
+        self.revision += 1
+        table = self._table
+        table.put_unseen(event_key(origin, seq), dumps([touched, ended]))
+        table.put_unseen(log_key(self.revision), dumps([wall_ms, origin, seq]))
+
+    def note_event(self, dot: Dot, event: Event) -> None:
+        """Store an event that came with a pull, so that this replica can serve others."""
+        self._table.put_unseen(event_key(*dot), dumps([event[0], event[1]]))
+
+    def advance(self, target: Vector, dots: Iterable[Dot], wall_ms: int) -> None:
+        """Cover `target` after a join; `dots` enter the log, a thousand a revision."""
+        for origin, seq in sorted(target.items()):
+            if self.vector.get(origin, 0) < seq:
+                self.vector[origin] = seq
+                self._dirty[origin] = None
+        flat: list[int] = [wall_ms]
+        for origin, seq in dots:
+            flat += (origin, seq)
+            if len(flat) > 2 * _LOG_DOTS_MAX:
+                self._append(flat)
+                flat = [wall_ms]
+        if len(flat) > 1:
+            self._append(flat)
+
+    def _append(self, flat: list[int]) -> None:
+        self.revision += 1
+        self._table.put_unseen(log_key(self.revision), dumps(flat))
+
+    def raise_floor(self, origin: int, seq: int) -> None:
+        """Forget which records the dots up to `seq` touched (IDX-1)."""
+        if self.floors.get(origin, 0) < seq:
+            self.floors[origin] = seq
+            self._table.write(_FLOOR + origin.to_bytes(8, "big"), seq.to_bytes(8, "big"))
+
+    def restart_log(self) -> None:
+        """Forget all revisions before now: watchers must list again."""
+        self.revision += 1
+        self._set_log_floor(self.revision)
+
+    def _set_log_floor(self, revision: int) -> None:
+        self.log_floor = revision
+        self._table.put_unseen(_LOG_FLOOR, revision.to_bytes(8, "big"))
+
+    def trim(self, durable_revision: int, wall_ms: int) -> int:
+        """Forget the oldest entries over the bounds, at most a step of them.
+
+        Returns: how many revisions went; call again while it is not 0.
+        Cost: O(step), however large the index.
+        """
+        over = self.revision - self.log_floor - self._entries_max
+        upto = min(self.log_floor + _TRIM_STEP, durable_revision)
+        dots: dict[int, int] = {}
+        last = self.log_floor
+        start, stop = log_key(self.log_floor + 1), log_key(upto + 1)
+        if over <= 0 and not self._is_old(start, stop, wall_ms):
+            return 0
+        for key, value in self._table.storage.scan(start, stop):
+            flat = cbor2.loads(value)
+            revision = int.from_bytes(key[1:], "big")
+            if revision - self.log_floor > over and flat[0] + self._age_ms_max > wall_ms:
+                break
+            last = revision
+            for origin, seq in _log_dots(value):
+                dots[origin] = max(dots.get(origin, 0), seq)
+        trimmed = last - self.log_floor
+        if trimmed:
+            self._forget(last, dots)
+        return trimmed
+
+    def _is_old(self, start: bytes, stop: bytes, wall_ms: int) -> bool:
+        for _, value in self._table.storage.scan(start, stop):
+            return bool(cbor2.loads(value)[0] + self._age_ms_max <= wall_ms)
+        return False
+
+    def _forget(self, upto: int, dots: dict[int, int]) -> None:
+        table = self._table
+        for origin, seq in sorted(dots.items()):
+            first = self.floors.get(origin, 0) + 1
+            for _, (_, ended) in read_events(table.storage, origin, first, seq):
+                for record_id in ended:
+                    table.forget_grave(record_id)
+            table.delete_range(event_key(origin, first), event_key(origin, seq + 1))
+            self.raise_floor(origin, seq)
+        table.delete_range(log_key(self.log_floor + 1), log_key(upto + 1))
+        self._set_log_floor(upto)
+
+    def close_batch(self, clock: int) -> None:
+        """Add what changed since the last batch to the open one."""
+        table = self._table
+        for origin in self._dirty:
+            table.put_unseen(
+                _VECTOR + origin.to_bytes(8, "big"), self.vector[origin].to_bytes(8, "big")
+            )
+        self._dirty.clear()
+        self.clock = clock
+        table.put_unseen(_REVISION, self.revision.to_bytes(8, "big"))
+        table.put_unseen(_CLOCK, clock.to_bytes(8, "big"))
+
+    @property
+    def entries(self) -> int:
+        """How many revisions the log holds."""
+        return self.revision - self.log_floor

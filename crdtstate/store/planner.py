@@ -1,0 +1,404 @@
+"""From intents to changes: one planner plans one transaction against the table as the writer sees it.
+
+It works on copies of the records that it touches, so that a transaction that is refused half-way
+has changed nothing. A later operation of the same transaction sees the earlier ones; of two changes
+of one path the last one stays (TXN-1).
+
+Invariants:
+    PLN-1  A change's `observed` holds exactly the dots that were there before the transaction.
+    PLN-2  An operation that would change nothing adds no change.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, assert_never, final
+
+from crdtstate.crdt.codec import (
+    decode_record,
+    encode_record,
+    encode_register,
+    encode_value,
+    read_value,
+    register_value,
+)
+from crdtstate.crdt.dots import Dot
+from crdtstate.crdt.record import (
+    LIFE,
+    Path,
+    Record,
+    apply_drop,
+    apply_set,
+    observed_at,
+    observed_below,
+    winner,
+)
+from crdtstate.errors import InvalidError, PreconditionError, TooLargeError, WrongTypeError
+from crdtstate.store import operations as ops
+from crdtstate.store.document import APPLIED, flatten, merge_patch, unflatten
+from crdtstate.store.limits import Limits, check_key, check_value
+from crdtstate.store.table import Table
+from crdtstate.store.transaction import Change, make_record_id, split_record_id
+from crdtstate.store.views import View, encode_life, life_of, view_of
+from crdtstate.store.rights import plan_bounded
+
+__all__ = ["Planner"]
+
+
+@final
+class Planner:
+    """Plans the transaction `dot`; afterwards `changes` and `records` hold what to apply."""
+
+    def __init__(
+        self,
+        table: Table,
+        dot: Dot,
+        stamp: int,
+        wall_ms: int,
+        limits: Limits,
+        resolve_member: Callable[[str], int | None],
+    ) -> None:
+        self.table, self.dot, self.stamp, self.wall_ms = table, dot, stamp, wall_ms
+        self.limits, self.resolve_member = limits, resolve_member
+        self.changes: dict[tuple[bytes, Path], Change] = {}
+        self.plain: dict[bytes, bytes] = {}  # record id -> encoded register
+        self.records: dict[bytes, Record] = {}  # record id -> everything else
+        self.removed: dict[bytes, None] = {}  # ids whose life this transaction ends
+        self._ended: dict[bytes, int] = {}  # key -> greatest incarnation ended here
+        self._fresh: dict[bytes, list[bytes]] = {}  # key -> later lives begun here
+        self.bytes = 0
+        self.results: list[Any] = []
+
+    # -- preconditions -------------------------------------------------------------------------
+
+    def require(self, condition: ops.Precondition) -> None:
+        """Check one precondition. Raises: PreconditionError, InvalidError."""
+        given = (condition.version is not None) + condition.absent + condition.exists
+        if given != 1:
+            raise InvalidError(
+                f"precondition on {condition.key!r} names {given} of version, absent, exists; "
+                "one is needed"
+            )
+        view = self.view(check_key(condition.key, self.limits))
+        found = view.version if view else None
+        if condition.absent:
+            holds, wanted = view is None, "absent"
+        elif condition.exists:
+            holds, wanted = view is not None, "present"
+        else:
+            holds, wanted = found == condition.version, f"at version {condition.version}"
+        if not holds:
+            state = f"at version {found}" if found else "absent"
+            raise PreconditionError(
+                f"key {condition.key!r} is {state} on this peer, not {wanted}",
+                key=condition.key,
+                version=found,
+            )
+
+    # -- what is there -------------------------------------------------------------------------
+
+    def encoded(self, record_id: bytes) -> bytes | None:
+        """Return the record's bytes, with this transaction's earlier changes."""
+        if record_id in self.records:
+            record = self.records[record_id]
+            return encode_record(record) if record else None
+        if record_id in self.plain:
+            return self.plain[record_id]
+        return self.table.get_encoded(record_id)
+
+    def record(self, record_id: bytes) -> Record:
+        """Return the working copy of a record."""
+        record = self.records.get(record_id)
+        if record is None:
+            data = self.plain.pop(record_id, None) or self.table.get_encoded(record_id)
+            record = self.records[record_id] = decode_record(data) if data else {}
+        return record
+
+    def lives(self, key: bytes) -> list[bytes]:
+        """Return the ids under which `key` may have a record, this transaction's included."""
+        ids = self.table.lives(key)
+        fresh = self._fresh.get(key)
+        return sorted({*ids, *fresh}) if fresh else ids
+
+    def find(self, key: bytes) -> tuple[bytes, View] | None:
+        """Return the id and view of the readable life of `key`: the one created last."""
+        best: tuple[bytes, View] | None = None
+        for record_id in self.lives(key):
+            view = view_of(self.encoded(record_id), self.wall_ms)
+            if view is not None and (best is None or view.stamp > best[1].stamp):
+                best = record_id, view
+        return best
+
+    def view(self, key: bytes) -> View | None:
+        """Return what a reader would see of `key`."""
+        found = self.find(key)
+        return found[1] if found else None
+
+    def fresh_life(self, key: bytes) -> bytes:
+        """Return the record id under which `key` is to be created.
+
+        After a removal that is known here, the next incarnation; and never one that still holds
+        what late updates left in it.
+        """
+        grave = self.table.grave(key)
+        number = 0 if grave is None else grave + 1
+        number = max(number, self._ended.get(key, -1) + 1)
+        while True:
+            record_id = make_record_id(key, number)
+            data = self.encoded(record_id)
+            if not data or register_value(data) is not None or LIFE in self.record(record_id):
+                if number:
+                    self._fresh.setdefault(key, []).append(record_id)
+                return record_id
+            number += 1
+
+    # -- changes -------------------------------------------------------------------------------
+
+    def put_path(self, record_id: bytes, path: Path, value: bytes) -> None:
+        """Set one path, replacing what is there."""
+        check_value(len(value), self.limits)
+        record = self.record(record_id)
+        observed = [d for d in observed_at(record, path) if d != self.dot]
+        apply_set(record, path, self.dot, self.stamp, value, observed_at(record, path))
+        self._note(Change(record_id, path, value, observed))
+
+    def drop_path(self, record_id: bytes, path: Path) -> None:
+        """Remove one path and all below it."""
+        dots = observed_below(self.record(record_id), path)
+        depth = len(path)
+        earlier = [t for t in self.changes if t[0] == record_id and t[1][:depth] == path]
+        self._drop(record_id, path, dots, earlier)
+
+    def drop_leaf(self, record_id: bytes, path: Path) -> None:
+        """Remove the cell at `path` and leave what lies below it."""
+        dots = observed_at(self.record(record_id), path)
+        earlier = [(record_id, path)] if (record_id, path) in self.changes else []
+        self._drop(record_id, path, dots, earlier)
+
+    def _drop(
+        self, record_id: bytes, path: Path, dots: list[Dot], earlier: list[tuple[bytes, Path]]
+    ) -> None:
+        apply_drop(self.record(record_id), path, dots)
+        observed = set(dots)
+        for place in earlier:  # PLN-1: what they removed was observed by this transaction.
+            observed.update(self.changes.pop(place).observed)
+        observed.discard(self.dot)
+        if observed:
+            self._note(Change(record_id, path, None, sorted(observed)))
+
+    def _note(self, change: Change) -> None:
+        place = (change.record_id, change.path)
+        earlier = self.changes.pop(place, None)
+        if earlier is not None:  # PLN-1: what the earlier change removed is still observed.
+            merged = sorted({*earlier.observed, *change.observed})
+            change = change._replace(observed=merged)
+        self.changes[place] = change
+        self.bytes += len(change.record_id) + len(change.value or b"") + 24
+        if self.bytes > self.limits.transaction_bytes_max:
+            raise TooLargeError(
+                f"transaction is over transaction_bytes_max={self.limits.transaction_bytes_max}",
+                code="transaction_too_large",
+                limit=self.limits.transaction_bytes_max,
+                value=self.bytes,
+            )
+
+    # -- operations ----------------------------------------------------------------------------
+
+    def plan(self, operation: ops.Operation) -> None:
+        """Plan one operation. Raises: InvalidError, TooLargeError, WrongTypeError."""
+        self.plan_at(check_key(operation.key, self.limits), operation)
+
+    def plan_at(self, key: bytes, operation: ops.Operation) -> None:
+        """Plan one operation on a key that is already checked, or is one of the system's."""
+        match operation:
+            case ops.Put():
+                self._put(key, operation)
+            case ops.Delete():
+                self.results.append(self.delete(key))
+            case ops.MapPut() | ops.MapMerge() | ops.Apply():
+                self._map(key, operation)
+            case ops.SetAdd() | ops.SetRemove():
+                self._set(key, operation)
+            case ops.CounterAdd():
+                self._counter(key, operation)
+            case ops.FlagSet():
+                self._flag(key, operation)
+            case ops.BoundedCreate() | ops.BoundedAdd() | ops.BoundedTake() | ops.BoundedTransfer():
+                self.results.append(plan_bounded(self, key, operation))
+            case _:
+                assert_never(operation)
+
+    def _put(self, key: bytes, operation: ops.Put) -> None:
+        content = put_content(operation)
+        check_value(len(content), self.limits)
+        expires_ms = None
+        if operation.ttl_ms is not None:
+            if not 0 < operation.ttl_ms < 1 << 42:
+                raise InvalidError(f"ttl_ms is {operation.ttl_ms}, not within 1 to 2**42")
+            expires_ms = self.wall_ms + operation.ttl_ms
+        found = self.find(key)
+        if found is None:
+            record_id = self.fresh_life(key)
+        else:
+            record_id, view = found
+            self.require_type(operation.key, view, "register")
+            same = view.value == content and view.record is None
+            if same and expires_ms is None and view.expires_ms is None:
+                return  # PLN-2
+        self._put_life(record_id, encode_life("register", content, expires_ms))
+
+    def _put_life(self, record_id: bytes, value: bytes) -> None:
+        """Set the life cell; the commonest change of all, so it avoids decoding."""
+        data = self.encoded(record_id) if record_id not in self.records else b""
+        plain = register_value(data) if data else None
+        if data is not None and plain is None:
+            self.put_path(record_id, LIFE, value)
+            return
+        observed = [plain[0]] if plain and plain[0] != self.dot else []
+        self.plain[record_id] = encode_register(self.dot, self.stamp, value)
+        self._note(Change(record_id, LIFE, value, observed))
+
+    def delete(self, key: bytes) -> bool:
+        """Remove every readable life of `key`; tell whether there was one."""
+        ended = False
+        for record_id in self.lives(key):
+            data = self.encoded(record_id)
+            if data and (register_value(data) is not None or LIFE in self.record(record_id)):
+                self.drop_path(record_id, LIFE)
+                self.removed[record_id] = None
+                self._ended[key] = split_record_id(record_id)[1]
+                ended = True
+        return ended
+
+    def expire(self, record_id: bytes) -> None:
+        """Remove a record whose life has expired, and no other."""
+        life = life_of(self.encoded(record_id))
+        if life and life.expires_ms is not None and life.expires_ms <= self.wall_ms:
+            self.drop_path(record_id, LIFE)
+
+    def require_type(self, key: str, view: View, wanted: str) -> None:
+        """Raise WrongTypeError unless `view` is of the type."""
+        if view.type_name != wanted:
+            raise WrongTypeError(
+                f"key {key!r} holds a {view.type_name}, not a {wanted}",
+                key=key,
+                type=view.type_name,
+                wanted=wanted,
+            )
+
+    def open(self, key: bytes, name: str, type_name: str) -> bytes:
+        """Return the id of the record of `key`, created with a life cell when there is none."""
+        found = self.find(key)
+        if found is not None:
+            self.require_type(name, found[1], type_name)
+            return found[0]
+        record_id = self.fresh_life(key)
+        self.put_path(record_id, LIFE, encode_life(type_name))
+        return record_id
+
+    def _map(self, key: bytes, operation: ops.MapPut | ops.MapMerge | ops.Apply) -> None:
+        depth_max = self.limits.path_depth_max
+        given = flatten(
+            merge_patch({}, operation.value)
+            if isinstance(operation, ops.MapMerge)
+            else operation.value,
+            depth_max,
+        )
+        record_id = self.open(key, operation.key, "map")
+        record = self.record(record_id)
+        content = [p for p in record if p != LIFE and p[0] != APPLIED]
+        gone: Iterable[Path]
+        match operation:
+            case ops.MapPut():
+                target, gone = given, [p for p in content if p not in given]
+            case ops.MapMerge():
+                merged = merge_patch(unflatten(record), operation.value)
+                target = flatten(merged, depth_max)
+                gone = [p for p in content if p not in target]
+            case ops.Apply():
+                target = given
+                gone = self._applied_before(record_id, operation.manager, given)
+        for path in gone:
+            self.drop_leaf(record_id, path)
+        for path, value in target.items():
+            self._put_leaf(record_id, path, encode_value(value), asserted=path in given)
+
+    def _applied_before(self, record_id: bytes, manager: str, given: dict[Path, Any]) -> list[Path]:
+        """Return what the manager gave before and no longer gives; remember what it gives."""
+        place, record = (APPLIED, manager), self.record(record_id)
+        cell = record.get(place, {})
+        before = {
+            tuple(steps)
+            for _, value in cell.values()
+            for steps in read_value(value) or ()
+            if type(steps) is list
+        }
+        if before != set(given) or len(cell) > 1:
+            self.put_path(record_id, place, encode_value([list(p) for p in sorted(given)]))
+        # A scalar where there was an object, or the reverse, hides what is there: it goes too.
+        hidden = [
+            p
+            for p in record
+            if p != LIFE and p[0] != APPLIED and p not in given and _in_the_way(p, given)
+        ]
+        return sorted({p for p in before if p in record and p not in given} | set(hidden))
+
+    def _put_leaf(self, record_id: bytes, path: Path, value: bytes, *, asserted: bool) -> None:
+        cell = self.record(record_id).get(path)
+        if cell and winner(cell)[2] == value and not (asserted and len(cell) > 1):
+            return  # PLN-2
+        self.put_path(record_id, path, value)
+
+    def _set(self, key: bytes, operation: ops.SetAdd | ops.SetRemove) -> None:
+        for element in operation.elements:
+            if len(element.encode()) > self.limits.set_element_bytes_max:
+                raise TooLargeError(
+                    f"set element is {len(element.encode())} bytes, over "
+                    f"set_element_bytes_max={self.limits.set_element_bytes_max}",
+                    limit=self.limits.set_element_bytes_max,
+                    value=len(element.encode()),
+                )
+        if isinstance(operation, ops.SetRemove) and self.find(key) is None:
+            return
+        record_id = self.open(key, operation.key, "set")
+        for element in operation.elements:
+            path = ("~" + element,)
+            if isinstance(operation, ops.SetRemove):
+                self.drop_path(record_id, path)
+            elif path not in self.record(record_id):
+                self.put_path(record_id, path, encode_value(value=True))
+
+    def _counter(self, key: bytes, operation: ops.CounterAdd) -> None:
+        if not -(1 << 62) < operation.amount < 1 << 62:
+            raise InvalidError(f"amount {operation.amount} is not within -2**62 to 2**62")
+        record_id = self.open(key, operation.key, "counter")
+        path = ("=" + f"{self.dot[0]:016x}",)
+        cell = self.record(record_id).get(path)
+        total = (read_value(winner(cell)[2]) if cell else 0) + operation.amount
+        if operation.amount or cell is None:
+            self.put_path(record_id, path, encode_value(total))
+        view = self.view(key)
+        self.results.append(view.value if view else total)
+
+    def _flag(self, key: bytes, operation: ops.FlagSet) -> None:
+        record_id = self.open(key, operation.key, "flag")
+        on = ("!on",) in self.record(record_id)
+        if operation.value and not on:
+            self.put_path(record_id, ("!on",), encode_value(value=True))
+        elif on and not operation.value:
+            self.drop_path(record_id, ("!on",))
+
+
+def _in_the_way(path: Path, given: dict[Path, Any]) -> bool:
+    """Tell whether `path` lies above or below a leaf that is given."""
+    if any(path[:depth] in given for depth in range(1, len(path))):
+        return True
+    return any(other[: len(path)] == path for other in given)
+
+
+def put_content(operation: ops.Put) -> bytes:
+    """Return the bytes that a put gives. Raises: InvalidError unless exactly one form is given."""
+    if (operation.value is None) == (operation.value_base64 is None):
+        raise InvalidError(f"put of {operation.key!r} needs one of value and value_base64")
+    if operation.value is not None:
+        return operation.value.encode()
+    assert operation.value_base64 is not None
+    return operation.value_base64

@@ -1,0 +1,337 @@
+"""The store of one replica: intents become transactions, transactions are applied or held.
+
+One writer, one order. Everything here changes the open batch of the table; nothing is visible to
+readers, and no dot may leave the process, before the driver has made that batch durable (REP-1).
+
+Source: DESIGN sections 2 and 3; `apply or hold` is causal delivery by [SES89] vectors, where a
+transaction names only the entries that changed since its origin's previous one.
+
+Invariants:
+    STR-1  A transaction is applied only when its origin's previous one and its past are covered.
+    STR-2  What a change observed is removed; nothing else is (given STR-1 this equals the oracle).
+    STR-3  Held transactions are bounded; over the bound they are dropped and a pull gets them.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, final
+
+import msgspec
+
+from crdtstate.crdt.clock import HybridClock
+from crdtstate.crdt.codec import encode_register, register_dot
+from crdtstate.crdt.dots import Dot, Vector
+from crdtstate.crdt.record import LIFE, apply_drop, apply_set
+from crdtstate.store import operations as ops
+from crdtstate.store.index import Index
+from crdtstate.store.limits import Limits
+from crdtstate.store.planner import Planner
+from crdtstate.store.ports import Batch, Family, Storage
+from crdtstate.store.table import Table
+from crdtstate.store.transaction import (
+    Change,
+    Frame,
+    Transaction,
+    encode_body,
+    split_record_id,
+)
+from crdtstate.store.views import decode_life
+
+__all__ = ["Committed", "Received", "Store", "StoreConfig"]
+
+
+@final
+class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of what one replica remembers."""
+
+    limits: Limits = Limits()
+    event_entries_max: int = 200_000
+    event_age_ms_max: int = 24 * 3_600_000
+    held_max: int = 4096
+
+
+@final
+class Committed(NamedTuple):
+    """What a submitted intent became; `seq` is None when nothing had to change."""
+
+    seq: int | None
+    revision: int
+    changed: int
+    results: list[Any]
+
+
+@final
+class Received(NamedTuple):
+    """What became of a frame: how many transactions were applied, and whether some are held."""
+
+    applied: int
+    held: bool
+    own_future: bool  # A peer knows more of my own origin than I do: I was rolled back.
+
+
+@final
+class Store:
+    """Applies intents and transactions to the table. Driven by one caller, in one thread."""
+
+    def __init__(self, storage: Storage, origin: int, config: StoreConfig) -> None:
+        self.config = config
+        self.origin = origin
+        self.table = Table(storage)
+        self.index = Index(
+            self.table,
+            entries_max=config.event_entries_max,
+            age_ms_max=config.event_age_ms_max,
+        )
+        self.clock = HybridClock(self.index.clock)
+        self.outbox: list[bytes] = []  # Bodies of own transactions in the open batch.
+        self.outbox_first = 0
+        self.held: dict[int, dict[int, Transaction]] = {}
+        self.held_count = 0
+        self.held_dropped = 0
+        self.resolve_member: Callable[[str], int | None] = lambda _name: None
+        # Entries that the next own transaction must name; all of them after a start.
+        self._news: dict[int, None] = dict.fromkeys(
+            o for o in sorted(self.index.vector) if o != origin
+        )
+        # Keys changed while a join is being prepared in slices; see catchup.Joiner.
+        self.touched_during_join: dict[bytes, None] | None = None
+
+    @property
+    def vector(self) -> dict[int, int]:
+        """What this replica covers, the open batch included."""
+        return self.index.vector
+
+    def adopt_origin(self, origin: int) -> None:
+        """Write under a new identity from now on. The open batch must hold nothing of the old."""
+        assert not self.outbox, "REP-1"
+        self.origin = origin
+        self._news = dict.fromkeys(o for o in sorted(self.vector) if o != origin)
+
+    # -- local intents -------------------------------------------------------------------------
+
+    def submit(
+        self,
+        operations: Sequence[ops.Operation],
+        preconditions: Sequence[ops.Precondition],
+        wall_ms: int,
+    ) -> Committed:
+        """Commit one local transaction to the open batch.
+
+        Raises: InvalidError, TooLargeError, WrongTypeError, PreconditionError, NotFoundError;
+            nothing has changed then.
+        """
+        planner = self._planner(wall_ms)
+        for condition in preconditions:
+            planner.require(condition)
+        for operation in operations:
+            planner.plan(operation)
+        return self._commit(planner, wall_ms)
+
+    def submit_system(
+        self, operations: Iterable[tuple[bytes, ops.Operation]], wall_ms: int
+    ) -> Committed:
+        """Commit operations on keys of the system's own, which no client can name."""
+        planner = self._planner(wall_ms)
+        for key, operation in operations:
+            planner.plan_at(key, operation)
+        return self._commit(planner, wall_ms)
+
+    def _planner(self, wall_ms: int) -> Planner:
+        return Planner(
+            self.table,
+            (self.origin, self.vector.get(self.origin, 0) + 1),
+            self.clock.tick(wall_ms),
+            wall_ms,
+            self.config.limits,
+            self.resolve_member,
+        )
+
+    def _commit(self, planner: Planner, wall_ms: int) -> Committed:
+        changes = list(planner.changes.values())
+        if not changes:
+            return Committed(None, self.index.revision, 0, planner.results)
+        past = {o: self.vector[o] for o in sorted(self._news)}
+        self._news.clear()
+        body = encode_body(planner.stamp, past, changes)
+        if not self.outbox:
+            self.outbox_first = planner.dot[1]
+        self.outbox.append(body)
+        touched = list(dict.fromkeys(change.record_id for change in changes))
+        for record_id in touched:
+            record = planner.records.get(record_id)
+            if record is None:
+                self.table.put_encoded(record_id, planner.plain[record_id])
+            else:
+                self.table.put(record_id, record)
+        self._finish(Transaction(planner.dot, planner.stamp, past, changes), touched, wall_ms)
+        return Committed(planner.dot[1], self.index.revision, len(changes), planner.results)
+
+    def expire(self, record_ids: Sequence[bytes], wall_ms: int) -> Committed:
+        """Remove those of the records whose life has expired; a concurrent refresh survives."""
+        planner = self._planner(wall_ms)
+        for record_id in record_ids:
+            planner.expire(record_id)
+        return self._commit(planner, wall_ms)
+
+    # -- transactions of others ----------------------------------------------------------------
+
+    def receive(self, frame: Frame, wall_ms: int) -> Received:
+        """Apply what is ready of a pushed frame, hold the rest. Duplicates change nothing.
+
+        Raises: RemoteProtocolError for a malformed body; earlier bodies have been applied.
+        """
+        origin = frame.origin
+        known = self.vector.get(origin, 0)
+        if frame.last <= known:
+            return Received(0, held=False, own_future=False)
+        if origin == self.origin:
+            return Received(0, held=False, own_future=True)
+        applied, held = 0, False
+        for seq in range(max(frame.first, known + 1), frame.last + 1):
+            transaction = frame.transaction(seq)
+            if not held and self._is_ready(transaction):
+                self._apply(transaction, wall_ms)
+                applied += 1
+            else:
+                held = True
+                self._hold(transaction)
+        if applied and self.held_count:
+            applied += self.drain(wall_ms)
+        return Received(applied, held=self.held_count > 0, own_future=False)
+
+    def _is_ready(self, transaction: Transaction) -> bool:
+        vector = self.index.vector
+        origin, seq = transaction.dot
+        if vector.get(origin, 0) + 1 != seq:
+            return False
+        return all(vector.get(o, 0) >= s for o, s in transaction.past.items())
+
+    def _hold(self, transaction: Transaction) -> None:
+        origin, seq = transaction.dot
+        waiting = self.held.setdefault(origin, {})
+        if seq in waiting:
+            return
+        if self.held_count >= self.config.held_max:  # STR-3
+            self.held_dropped += 1
+            return
+        waiting[seq] = transaction
+        self.held_count += 1
+
+    def drain(self, wall_ms: int) -> int:
+        """Apply every held transaction that has become ready; return how many."""
+        applied = 0
+        moved = True
+        while moved and self.held_count:
+            moved = False
+            for origin in sorted(self.held):
+                waiting = self.held[origin]
+                for seq in sorted(waiting):
+                    if seq <= self.vector.get(origin, 0):
+                        del waiting[seq]
+                        self.held_count -= 1
+                    elif self._is_ready(waiting[seq]):
+                        self.held_count -= 1
+                        self._apply(waiting.pop(seq), wall_ms)
+                        applied += 1
+                        moved = True
+                    else:
+                        break
+                if not waiting:
+                    del self.held[origin]
+        return applied
+
+    def _apply(self, transaction: Transaction, wall_ms: int) -> None:
+        """Apply a remote transaction that is ready (STR-1), record by record."""
+        changes = transaction.changes
+        touched: dict[bytes, None] = {}
+        at = 0
+        while at < len(changes):
+            record_id = changes[at].record_id
+            end = at + 1
+            while end < len(changes) and changes[end].record_id == record_id:
+                end += 1
+            self._apply_to_record(transaction, record_id, changes[at:end])
+            touched[record_id] = None
+            at = end
+        self.clock.absorb(transaction.stamp, wall_ms)
+        self._news[transaction.dot[0]] = None
+        self._finish(transaction, list(touched), wall_ms)
+
+    def _apply_to_record(
+        self, transaction: Transaction, record_id: bytes, changes: list[Change]
+    ) -> None:
+        table = self.table
+        if len(changes) == 1 and changes[0].path == LIFE:
+            # A plain register replaced or removed: decided on the bytes, without decoding.
+            data = table.get_encoded(record_id)
+            change = changes[0]
+            if data is None or (register_dot(data) or (0, 0)) in change.observed:
+                table.put_encoded(
+                    record_id,
+                    None
+                    if change.value is None
+                    else encode_register(transaction.dot, transaction.stamp, change.value),
+                )
+                return
+        record = table.get(record_id)
+        for change in changes:
+            if change.value is None:
+                apply_drop(record, change.path, change.observed)
+            else:
+                apply_set(
+                    record,
+                    change.path,
+                    transaction.dot,
+                    transaction.stamp,
+                    change.value,
+                    change.observed,
+                )
+        table.put(record_id, record)
+
+    def _finish(self, transaction: Transaction, touched: list[bytes], wall_ms: int) -> None:
+        """Do what every applied transaction needs, whoever wrote it."""
+        ended: list[bytes] = []
+        for change in transaction.changes:
+            if change.path == LIFE:
+                if change.value is None:
+                    ended.append(change.record_id)
+                    self.table.raise_grave(*split_record_id(change.record_id))
+                else:
+                    self.note_expiry(change.record_id, change.value)
+        if self.touched_during_join is not None:
+            self.touched_during_join.update(dict.fromkeys(touched))
+        self.index.record(transaction.dot, touched, ended, wall_ms)
+
+    def learn(self, target: Vector, dots: Iterable[Dot], wall_ms: int) -> None:
+        """Cover `target` after a join of records; `dots` are the events that came with it."""
+        for origin, seq in sorted(target.items()):
+            if origin != self.origin and self.vector.get(origin, 0) < seq:
+                self._news[origin] = None
+        self.index.advance(target, dots, wall_ms)
+        self.drain(wall_ms)
+
+    def note_expiry(self, record_id: bytes, life: bytes) -> None:
+        """Queue the record for removal when its life value carries an expiry time."""
+        if life[:1] == b"\x01":
+            expires_ms = decode_life(life).expires_ms or 0
+            self.table.put_unseen(Family.EXPIRY + expires_ms.to_bytes(8, "big") + record_id, b"")
+
+    # -- batches -------------------------------------------------------------------------------
+
+    def close_batch(self) -> Batch:
+        """End the open batch and return it; it is in flight until `batch_durable`."""
+        self.index.close_batch(self.clock.last)
+        return self.table.close_batch()
+
+    def take_outbox(self) -> tuple[int, list[bytes]]:
+        """Return (first seq, bodies) of the own transactions in the open batch, and empty it."""
+        first, bodies = self.outbox_first, self.outbox
+        self.outbox = []
+        return first, bodies
+
+    def batch_durable(self) -> None:
+        """The batch in flight is durable."""
+        self.table.batch_durable()
+
+    def covers(self, vector: Vector) -> bool:
+        """Tell whether everything in `vector` is applied here."""
+        return all(self.vector.get(o, 0) >= s for o, s in vector.items())

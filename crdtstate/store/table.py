@@ -1,0 +1,217 @@
+"""The table of records: encoded bytes in storage, under an overlay of what is not yet durable.
+
+Writers see the overlay first; readers see storage alone, so that nothing is shown before it is
+durable (STO-2). One batch is open (being filled), at most one is in flight (being made durable).
+Next to each record it keeps, in the same batch, everything that is derived from it: the bucket
+sums, the index of conflicts, the graves and the expiry queue.
+
+A **grave** is what is remembered of a removed key: the greatest incarnation that it had. The next
+creation takes the one after it, so that late updates to the removed record stay out of the new one
+(DESIGN section 2). Graves are local knowledge, kept as long as the event index reaches.
+
+Invariants:
+    TAB-1  Fingerprint, conflict index and records become durable in one batch.
+    TAB-2  A live record of incarnation n > 0 implies a grave of at least n - 1.
+"""
+
+from collections.abc import Iterator
+from typing import final
+
+from crdtstate.crdt.codec import decode_record, encode_record, register_dot
+from crdtstate.crdt.record import LIFE, Record, true_conflicts
+from crdtstate.store.fingerprint import Fingerprint
+from crdtstate.store.ports import Batch, Family, Reader, Snapshot, Storage
+from crdtstate.store.transaction import make_record_id, split_record_id
+
+__all__ = ["Table", "prefix_end"]
+
+_ABSENT = b""
+
+
+def prefix_end(prefix: bytes) -> bytes:
+    """Return the least bytes greater than every string that starts with `prefix`."""
+    stripped = prefix.rstrip(b"\xff")
+    if not stripped:
+        raise ValueError("a prefix of 0xff bytes alone has no end")
+    return stripped[:-1] + bytes((stripped[-1] + 1,))
+
+
+@final
+class Table:
+    """Reads and writes of encoded records for the one writer, the store."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.fingerprint = Fingerprint(self._load_buckets(storage))
+        self._open: dict[bytes, bytes] = {}
+        self._in_flight: dict[bytes, bytes] = {}
+        self._batch: Batch = storage.batch()
+        self._system_changed = False
+        self._graves = any(True for _ in _scan_family(storage, Family.GRAVE))
+        self.conflicts = sum(1 for _ in _scan_family(storage, Family.CONFLICT))
+
+    @staticmethod
+    def _load_buckets(reader: Reader) -> Iterator[tuple[int, int]]:
+        for key, value in _scan_family(reader, Family.BUCKET):
+            yield int.from_bytes(key[1:], "big"), int.from_bytes(value, "big")
+
+    # -- bytes by full storage key -------------------------------------------------------------
+
+    def read(self, key: bytes) -> bytes | None:
+        """Return what the writer sees at a full storage key."""
+        found = self._open.get(key)
+        if found is None:
+            found = self._in_flight.get(key)
+            if found is None:
+                return self._storage.get(key)
+        return found or None
+
+    def write(self, key: bytes, value: bytes | None) -> None:
+        """Put or delete a full storage key in the open batch."""
+        if value is None:
+            self._open[key] = _ABSENT
+            self._batch.delete(key)
+        else:
+            self._open[key] = value
+            self._batch.put(key, value)
+
+    def put_unseen(self, key: bytes, value: bytes) -> None:
+        """Put a key that the writer never reads back before it is durable."""
+        self._batch.put(key, value)
+
+    def delete_range(self, start: bytes, stop: bytes) -> None:
+        """Delete a range that the writer never reads back."""
+        self._batch.delete_range(start, stop)
+
+    # -- records -------------------------------------------------------------------------------
+
+    def get_encoded(self, record_id: bytes) -> bytes | None:
+        """Return the encoded record as the writer sees it."""
+        return self.read(b"r" + record_id)
+
+    def get(self, record_id: bytes) -> Record:
+        """Return the record, empty when there is none. The caller owns it."""
+        data = self.read(b"r" + record_id)
+        return decode_record(data) if data else {}
+
+    def put(self, record_id: bytes, record: Record) -> None:
+        """Store the record and what is derived from it; an empty one is removed."""
+        self.put_encoded(record_id, encode_record(record) if record else None, record)
+
+    def put_encoded(
+        self, record_id: bytes, data: bytes | None, record: Record | None = None
+    ) -> None:
+        """Store encoded bytes; `record` is their decoded form unless it is a plain register."""
+        key = b"r" + record_id
+        before = self.read(key)
+        if before == data:
+            return
+        self.fingerprint.change(record_id, before, data)
+        self.write(key, data)
+        if record_id[0] == 1:  # No client's key starts so; membership reads these.
+            self._system_changed = True
+        plain = data is not None and register_dot(data) is not None
+        if not plain or (before is not None and register_dot(before) is None):
+            holds = bool(record) and (LIFE not in record or bool(true_conflicts(record)))
+            self._index_conflict(record_id, holds=holds)
+        if record_id.index(0) != len(record_id) - 1:  # Not the first life: TAB-2.
+            name, incarnation = split_record_id(record_id)
+            self.raise_grave(name, incarnation - 1)
+        if self._graves:
+            self._index_lives(record_id[: record_id.index(0)])
+
+    def _index_lives(self, key: bytes) -> None:
+        """Two lives of one key at once: created concurrently, one of them after a removal."""
+        if self.grave(key) is None:
+            return
+        alive = []
+        for record_id in self.lives(key):
+            data = self.get_encoded(record_id)
+            if data and (register_dot(data) is not None or LIFE in decode_record(data)):
+                alive.append((record_id, data))
+        for record_id, data in alive:
+            holds = len(alive) > 1
+            if not holds and register_dot(data) is None:
+                holds = bool(true_conflicts(decode_record(data)))
+            self._index_conflict(record_id, holds=holds)
+
+    def _index_conflict(self, record_id: bytes, *, holds: bool) -> None:
+        """Note whether the record holds a conflict; an orphan (no life) is one too."""
+        key = Family.CONFLICT + record_id
+        held = self.read(key) is not None
+        if holds != held:
+            self.conflicts += 1 if holds else -1
+            self.write(key, b"\x01" if holds else None)
+
+    def take_system_changed(self) -> bool:
+        """Tell whether a system record changed since the last call."""
+        changed, self._system_changed = self._system_changed, False
+        return changed
+
+    def pending_records(self) -> list[bytes]:
+        """Return the ids of records changed in batches that are not yet durable."""
+        return [k[1:] for layer in (self._in_flight, self._open) for k in layer if k[:1] == b"r"]
+
+    # -- lives of a key ------------------------------------------------------------------------
+
+    def grave(self, key: bytes) -> int | None:
+        """Return the greatest incarnation of `key` known to have been removed."""
+        if not self._graves:
+            return None
+        found = self.read(Family.GRAVE + key)
+        return int.from_bytes(found, "big") if found else None
+
+    def raise_grave(self, key: bytes, incarnation: int) -> None:
+        """Remember that `incarnation` of `key` was removed."""
+        known = self.grave(key)
+        if known is None or known < incarnation:
+            self._graves = True
+            self.write(Family.GRAVE + key, incarnation.to_bytes(4, "big"))
+
+    def forget_grave(self, record_id: bytes) -> None:
+        """Forget a removal beyond the horizon, unless a later life depends on it (TAB-2)."""
+        key, incarnation = split_record_id(record_id)
+        if self.grave(key) == incarnation and not any(map(self.get_encoded, self.lives(key))):
+            self.write(Family.GRAVE + key, None)
+
+    def lives(self, key: bytes) -> list[bytes]:
+        """Return the ids under which `key` may have a record, oldest life first."""
+        known = self.grave(key)
+        if known is None:
+            return [make_record_id(key, 0)]
+        numbers = {0, max(known - 1, 0), known, known + 1}
+        prefix = Family.RECORD + key + b"\0"
+        for found, _ in self._storage.scan(prefix, prefix_end(prefix)):
+            numbers.add(split_record_id(found[1:])[1])
+        return [make_record_id(key, number) for number in sorted(numbers)]
+
+    # -- batches -------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._batch)
+
+    def close_batch(self) -> Batch:
+        """End the open batch: its bucket sums join it, and it is in flight from now on."""
+        assert not self._in_flight, "one batch in flight at a time"
+        for bucket, total in self.fingerprint.take_dirty():
+            self._batch.put(b"b" + bucket.to_bytes(2, "big"), total.to_bytes(16, "big"))
+        batch, self._batch = self._batch, self._storage.batch()
+        self._in_flight, self._open = self._open, {}
+        return batch
+
+    def batch_durable(self) -> None:
+        """The batch in flight is durable: storage shows it."""
+        self._in_flight = {}
+
+    def snapshot(self) -> Snapshot:
+        """Return the last durable state."""
+        return self._storage.snapshot()
+
+    @property
+    def storage(self) -> Storage:
+        """The storage below, for reads of durable state."""
+        return self._storage
+
+
+def _scan_family(reader: Reader, family: bytes) -> Iterator[tuple[bytes, bytes]]:
+    return reader.scan(family, prefix_end(family))

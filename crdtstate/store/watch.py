@@ -1,0 +1,97 @@
+"""Watches read the log: a watcher is a cursor, and a slow one costs nothing but its cursor.
+
+State-based: between two looks a key is told once, with its newest state, however often it changed.
+A revision names a place in this replica's log and, in its text form, the replica's origin: it says
+nothing to another replica, nor to this one in another life.
+
+Invariants:
+    WAT-1  After the chunk that ends at revision r, the watcher has been told of every key changed
+           at or before r, with a state of r or later.
+    WAT-2  Every revision in a chunk may be used to resume, and misses nothing.
+"""
+
+from typing import NamedTuple, final
+
+from crdtstate.errors import CompactedError, InvalidError
+from crdtstate.store.index import read_events, read_log, read_revision
+from crdtstate.store.ports import Snapshot
+from crdtstate.store.reading import Entry, find_view
+from crdtstate.store.transaction import split_record_id
+
+__all__ = ["Change", "Chunk", "format_revision", "parse_revision", "read_changes"]
+
+
+@final
+class Change(NamedTuple):
+    """A key changed; `entry` is None when it is not readable now."""
+
+    revision: int
+    key: str
+    entry: Entry | None
+
+
+@final
+class Chunk(NamedTuple):
+    """The changes up to and including `revision`."""
+
+    revision: int
+    changes: list[Change]
+
+
+def format_revision(origin: int, revision: int) -> str:
+    """Return the text form, opaque to clients."""
+    return f"{origin:016x}-{revision}"
+
+
+def parse_revision(text: str, origin: int) -> int:
+    """Return the number of a revision that this replica minted.
+
+    Raises: InvalidError, CompactedError (code foreign_revision).
+    """
+    minted, _, number = text.partition("-")
+    if len(minted) != 16 or not number.isascii() or not number.isdigit() or len(number) > 18:
+        raise InvalidError(
+            f"revision {text[:64]!r} is not one that a peer gave", code="invalid_parameter"
+        )
+    if minted != f"{origin:016x}":
+        raise CompactedError(
+            f"revision {text} was minted by another peer, or in an earlier life of this one: "
+            "list again",
+            code="foreign_revision",
+        )
+    return int(number)
+
+
+def read_changes(snapshot: Snapshot, since: int, prefix: bytes, limit: int, wall_ms: int) -> Chunk:
+    """Return what changed after `since`, at most about `limit` log entries of it.
+
+    Raises: CompactedError when `since` is below the log's floor or beyond its end.
+    Cost: O(log entries read).
+    """
+    revision, floor = read_revision(snapshot)
+    if since < floor:
+        raise CompactedError(
+            f"revision {since} is no longer remembered: the oldest is {floor}; list again",
+            revision=since,
+            oldest=floor,
+        )
+    if since > revision:
+        raise CompactedError(
+            f"revision {since} is beyond the last, {revision}: list again",
+            code="foreign_revision",
+        )
+    upto = min(revision, since + limit)
+    latest: dict[bytes, int] = {}
+    for number, dots in read_log(snapshot, since, upto):
+        for origin, seq in dots:
+            for _, (touched, _) in read_events(snapshot, origin, seq, seq):
+                for record_id in touched:
+                    key = split_record_id(record_id)[0]
+                    if key.startswith(prefix) and key[0] >= 0x20:
+                        latest[key] = number
+    changes: list[Change] = []
+    for key, number in sorted(latest.items(), key=lambda item: item[1]):
+        found = find_view(snapshot, key, wall_ms)
+        entry = Entry(key.decode(), *found) if found else None
+        changes.append(Change(number, key.decode(), entry))
+    return Chunk(upto, changes)
