@@ -112,9 +112,9 @@ class Request:
         try:
             return msgspec.json.decode(body, type=kind)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise InvalidError(f"body is not what is asked for: {error}", code="invalid_json") from (
-                error
-            )
+            raise InvalidError(
+                f"body is not what is asked for: {error}", code="invalid_json"
+            ) from (error)
 
 
 @final

@@ -43,8 +43,6 @@ class _TransactionBody(msgspec.Struct, forbid_unknown_fields=True):
     preconditions: list[ops.Precondition] = []
 
 
-
-
 def value_fields(value: Any) -> dict[str, Any]:
     """Return {"value": …}, or {"value_base64": …} for bytes that are not UTF-8."""
     if type(value) is not bytes:
@@ -76,9 +74,7 @@ class KeyHandlers:
 
     # -- writing -------------------------------------------------------------------------------
 
-    async def _write(
-        self, request: Request, key: str, operations: list[ops.Operation]
-    ) -> Outcome:
+    async def _write(self, request: Request, key: str, operations: list[ops.Operation]) -> Outcome:
         conditions: list[ops.Precondition] = []
         replicas: int | str = 1
         timeout_ms = 5_000

@@ -1,14 +1,15 @@
 """What the HTTP API asks of the peer behind it. The daemon's driver is one; tests have others."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
+from crdtstate.errors import InvalidError, NotFoundError
 from crdtstate.replica.events import Outcome
 from crdtstate.store import operations as ops
 from crdtstate.store.limits import Limits
 from crdtstate.store.ports import Snapshot, Storage
 
-__all__ = ["Backend", "Cluster"]
+__all__ = ["Backend", "Cluster", "NoCluster"]
 
 
 class Cluster(Protocol):
@@ -39,20 +40,53 @@ class Cluster(Protocol):
         """Return the Prometheus text."""
 
 
+class NoCluster:
+    """The cluster's side of a replica that has no network."""
+
+    def status(self) -> dict[str, Any]:
+        """Nothing but itself."""
+        return {"members": 1, "linked": [], "minority": False}
+
+    def members(self) -> list[dict[str, Any]]:
+        """Nobody."""
+        return []
+
+    async def forget(self, name: str) -> Outcome:
+        """There is nobody to forget."""
+        raise NotFoundError(f"there is no member {name!r}", code="no_such_member", name=name)
+
+    async def backup(self, path: str) -> dict[str, Any]:
+        """Needs a data directory."""
+        raise InvalidError(f"no backup to {path!r}: this replica has no data directory")
+
+    def keys(self) -> list[dict[str, Any]]:
+        """There are none."""
+        return []
+
+    async def change_keys(self, change: dict[str, Any]) -> list[dict[str, Any]]:
+        """There are none."""
+        raise InvalidError(f"no keys to change: {sorted(change)}")
+
+    def fault(self, change: dict[str, Any]) -> None:
+        """There are no links."""
+        raise InvalidError(f"no link to {change['peer']!r}")
+
+    def metrics(self) -> bytes:
+        """None are kept."""
+        return b""
+
+
 class Backend(Protocol):
     """One peer: writes go through `submit`, reads through `storage`, which is durable state."""
 
     name: str
     limits: Limits
     watches_max: int
+    cluster: Cluster
 
     @property
     def storage(self) -> Storage:
         """Durable state for point reads. Raises: UnavailableError when the peer has failed."""
-
-    @property
-    def cluster(self) -> Cluster:
-        """The cluster's side of this peer."""
 
     def snapshot(self) -> Snapshot:
         """Return an unchanging durable state; close it."""
@@ -102,6 +136,3 @@ class Backend(Protocol):
 
     async def wait_revision(self, after: int, timeout_ms: int) -> bool:
         """Return True once the durable revision is greater than `after`, False at the deadline."""
-
-
-Lines = AsyncIterator[bytes]

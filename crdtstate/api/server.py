@@ -57,9 +57,7 @@ class _Server(web.Server):
 class HttpServer:
     """Serves one dispatcher on one address until stopped."""
 
-    def __init__(
-        self, dispatcher: Dispatcher, *, body_bytes_max: int, on_bug: Any = None
-    ) -> None:
+    def __init__(self, dispatcher: Dispatcher, *, body_bytes_max: int, on_bug: Any = None) -> None:
         self._dispatcher = dispatcher
         self._body_bytes_max = body_bytes_max
         self._on_bug = on_bug

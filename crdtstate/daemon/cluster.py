@@ -3,8 +3,8 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable
-from importlib.metadata import version
+from collections.abc import Callable, Sequence
+from crdtstate import __version__
 from typing import Any, final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -15,7 +15,7 @@ from crdtstate.crdt.dots import missing
 from crdtstate.daemon.driver import Driver
 from crdtstate.errors import CrdtstateError, InvalidError, NotFoundError
 from crdtstate.replica.events import Outcome
-from gossip import GossipError, Liveness, Mesh
+from gossip import GossipError, Liveness, Mesh, key_id_of
 
 __all__ = ["PeerCluster"]
 
@@ -40,12 +40,14 @@ class PeerCluster(Collector):
         cluster_id: bytes,
         dev: bool,
         backup: Callable[[str], dict[str, Any]],
-        save_keys: Callable[[tuple[bytes, ...]], None],
+        keys: Sequence[bytes],
+        save_keys: Callable[[Sequence[bytes]], None],
         watches_open: Callable[[], int],
     ) -> None:
         self._driver, self._mesh, self._dev = driver, mesh, dev
         self._cluster_id, self._backup, self._save_keys = cluster_id, backup, save_keys
         self._watches_open = watches_open
+        self._keys = {key_id_of(key).hex(): key for key in keys}
         self._started_ms = driver.now_ms()
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -66,9 +68,9 @@ class PeerCluster(Collector):
         store = replica.store
         return {
             "cluster": self._cluster_id.hex(),
-            "version": version("crdtstate"),
-            "vector": {f"{o:016x}": s for o, s in sorted(replica.durable_vector.items())},
-            "fingerprint": f"{replica.durable_root:032x}",
+            "version": __version__,
+            "vector": {f"{o:016x}": s for o, s in sorted(replica.shown.vector.items())},
+            "fingerprint": f"{replica.shown.root:032x}",
             "disk_bytes": driver.storage.size_bytes(),
             "linked": self._mesh.linked(),
             "members": len(replica.members.members),
@@ -82,7 +84,7 @@ class PeerCluster(Collector):
                 "floors": {f"{o:016x}": s for o, s in sorted(store.index.floors.items())},
             },
             "anti_entropy": dict(replica.antientropy.counts),
-            "rejected_messages": replica.rejected,
+            "rejected_messages": replica.conversation.rejected,
             "gossip": self._mesh.stats(),
             "uptime_ms": driver.now_ms() - self._started_ms,
             "clock_offset_ms": replica.peers.clock_offset_ms(),
@@ -101,7 +103,7 @@ class PeerCluster(Collector):
             known = driver.replica.peers.known_vector(name)
             behind = None
             if not me and known is not None:
-                lacking = missing(known, replica.durable_vector)
+                lacking = missing(known, replica.shown.vector)
                 behind = sum(s - known.get(o, 0) for o, s in lacking.items())
             rows.append(
                 {
@@ -129,8 +131,8 @@ class PeerCluster(Collector):
 
     def keys(self) -> list[dict[str, Any]]:
         """Return the ids of the cluster keys."""
-        ring = self._mesh.keyring
-        return [{"id": key_id, "primary": n == 0} for n, key_id in enumerate(ring.ids())]
+        ids = [key_id.hex() for key_id in self._mesh.keyring.ids()]
+        return [{"id": key_id, "primary": n == 0} for n, key_id in enumerate(ids)]
 
     async def change_keys(self, change: dict[str, Any]) -> list[dict[str, Any]]:
         """Add, use or remove one key, durable before it is answered."""
@@ -140,14 +142,17 @@ class PeerCluster(Collector):
         ((step, text),) = change.items()
         try:
             if step == "add":
-                ring.add(base64.b64decode(text, validate=True))
+                key = base64.b64decode(text, validate=True)
+                self._keys[ring.add(key).hex()] = key
             elif step == "use":
-                ring.use(text)
+                ring.use(bytes.fromhex(text))
             else:
-                ring.remove(text)
+                ring.remove(bytes.fromhex(text))
         except (GossipError, binascii.Error, ValueError) as error:
             raise InvalidError(f"key not changed: {error}", code="invalid_parameter") from error
-        await asyncio.to_thread(self._save_keys, ring.keys())
+        ids = [key_id.hex() for key_id in ring.ids()]
+        self._keys = {key_id: self._keys[key_id] for key_id in ids}
+        await asyncio.to_thread(self._save_keys, list(self._keys.values()))
         return self.keys()
 
     def fault(self, change: dict[str, Any]) -> None:
@@ -183,14 +188,14 @@ class PeerCluster(Collector):
         driver, replica = self._driver, self._driver.replica
         store = replica.store
         gauges = {
-            "ready": (replica.ready, "1 when reads here are as good as anywhere"),
+            "ready": (replica.standing.ready, "1 when reads here are as good as anywhere"),
             "minority": (self.is_minority(), "1 when less than a majority is linked"),
             "links": (len(self._mesh.linked()), "open links to other members"),
             "members": (len(replica.members.members), "members of the replica set"),
             "conflicts": (store.table.conflicts, "records that hold a conflict"),
             "held_transactions": (store.held_count, "transactions that wait for their past"),
             "event_index_entries": (store.index.entries, "revisions remembered"),
-            "revision": (replica.durable_revision, "local revision"),
+            "revision": (replica.shown.revision, "local revision"),
             "watches": (self._watches_open(), "open watches"),
             "storage_failed": (driver.failure is not None, "1 after a storage failure"),
         }
@@ -198,7 +203,7 @@ class PeerCluster(Collector):
             yield GaugeMetricFamily(f"crdtstate_{name}", text, value=float(value))
         counters = {
             "batches": (driver.persists, "batches made durable"),
-            "rejected_messages": (replica.rejected, "malformed messages of peers"),
+            "rejected_messages": (replica.conversation.rejected, "malformed messages of peers"),
             "held_dropped": (store.held_dropped, "transactions dropped over the bound"),
             **{name: (n, "anti-entropy") for name, n in replica.antientropy.counts.items()},
         }

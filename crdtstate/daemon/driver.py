@@ -14,16 +14,18 @@ from typing import Any, Protocol, final
 
 import structlog
 
+from crdtstate.api.ports import Cluster, NoCluster
 from crdtstate.crdt.dots import covers_all, missing
 from crdtstate.daemon.committer import ThreadCommitter
 from crdtstate.errors import BehindError, CrdtstateError, StorageError, UnavailableError
-from crdtstate.tokens import decode_token, encode_token
 from crdtstate.replica import events as ev
 from crdtstate.replica.machine import Replica
 from crdtstate.replica.messages import fragments
 from crdtstate.store import operations as ops
 from crdtstate.store.limits import Limits
 from crdtstate.store.ports import Snapshot, Storage
+from crdtstate.tokens import decode_token, encode_token
+from gossip import PAYLOAD_BYTES_MAX
 
 __all__ = ["Driver", "Links"]
 
@@ -32,8 +34,6 @@ _log = structlog.get_logger("crdtstate.daemon")
 
 class Links(Protocol):
     """What the driver needs of gossip."""
-
-    payload_bytes_max: int
 
     def linked(self) -> list[str]:
         """Return the names with an open link."""
@@ -68,6 +68,7 @@ class Driver:
         self.limits: Limits = replica.config.store.limits
         self.watches_max = watches_max
         self.failure: StorageError | None = None
+        self.cluster: Cluster = NoCluster()
         self.failed: asyncio.Event = asyncio.Event()
         self._storage, self._take_origin = storage, take_origin
         self._loop = asyncio.get_running_loop()
@@ -110,7 +111,7 @@ class Driver:
 
     def step(self, event: ev.Input) -> None:
         """Give one input and perform what the replica asks for."""
-        if self.failure is not None or self._stopping:
+        if self._is_over():
             if isinstance(event, ev.Submit | ev.Wait | ev.Forget):
                 self._settle(event.request, self._refusal())
             return
@@ -154,7 +155,7 @@ class Driver:
         if links is None:
             return
         names = links.linked() if effect.name is None else [effect.name]
-        for payload in fragments(effect.message, links.payload_bytes_max):
+        for payload in fragments(effect.message, PAYLOAD_BYTES_MAX):
             for name in names:
                 links.send(name, payload)
 
@@ -172,6 +173,9 @@ class Driver:
         self._wake()
         for request in self.replica.abandon():
             self._settle(request, self._refusal())
+
+    def _is_over(self) -> bool:
+        return self.failure is not None or self._stopping
 
     def _refusal(self) -> CrdtstateError:
         if self.failure is not None:
@@ -225,7 +229,7 @@ class Driver:
 
     def digest(self) -> bytes:
         """Return the digest of the durable state."""
-        return self.replica.digest(self.wall_ms())
+        return self.replica.shown.digest(self.wall_ms())
 
     def on_digest(self, name: str, digest: bytes) -> None:
         """A probe carried a member's digest."""
@@ -267,20 +271,20 @@ class Driver:
     def token(self) -> str:
         """The causal token of the durable state."""
         if self._token is None:
-            self._token = encode_token(self.replica.durable_vector)
+            self._token = encode_token(self.replica.shown.vector)
         return self._token
 
     @property
     def revision(self) -> int:
         """The durable revision."""
-        return self.replica.durable_revision
+        return self.replica.shown.revision
 
     @property
     def ready(self) -> tuple[bool, str]:
         """Whether this peer is ready, else why not."""
-        if self.failure is not None or self._stopping:
+        if self._is_over():
             return False, self._refusal().message
-        return self.replica.ready, self.replica.reason
+        return self.replica.standing.ready, self.replica.standing.reason
 
     def peer_name(self, origin: int) -> str | None:
         """Return the member that writes under `origin`."""
@@ -309,18 +313,16 @@ class Driver:
         """Return once the durable state includes the token."""
         vector = decode_token(token)
         deadline = self._loop.time() + timeout_ms / 1000
-        while not covers_all(self.replica.durable_vector, vector):
+        while not covers_all(self.replica.shown.vector, vector):
             if not await self._wait_change(deadline):
-                lacking = missing(self.replica.durable_vector, vector)
+                lacking = missing(self.replica.shown.vector, vector)
                 raise BehindError(
                     f"this peer lacks {len(lacking)} origins' writes of the token after "
                     f"{timeout_ms} ms",
                     missing={f"{o:016x}": s for o, s in lacking.items()},
                 )
 
-    async def wait_replicas(
-        self, token: str, replicas: int | str, timeout_ms: int
-    ) -> ev.Outcome:
+    async def wait_replicas(self, token: str, replicas: int | str, timeout_ms: int) -> ev.Outcome:
         """Return once so many replicas have all of the token durable."""
         request: asyncio.Future[ev.Outcome] = self._loop.create_future()
         deadline_ms = self.now_ms() + timeout_ms
@@ -336,13 +338,13 @@ class Driver:
         return True
 
     async def _wait_change(self, deadline: float) -> bool:
-        if self.failure is not None or self._stopping:
+        if self._is_over():
             raise self._refusal()
         try:
             async with asyncio.timeout_at(deadline):
                 await asyncio.shield(self._changed)
         except TimeoutError:
             return False
-        if self.failure is not None or self._stopping:
+        if self._is_over():
             raise self._refusal()
         return True

@@ -16,7 +16,7 @@ Invariants:
     AE-3  Nothing is served while this replica has a repair of its own to finish.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, final
 
 from crdtstate.crdt.dots import covers_all, encode_flat
@@ -24,6 +24,7 @@ from crdtstate.errors import RemoteProtocolError
 from crdtstate.replica.events import Effect, RunAgain, Send
 from crdtstate.replica.messages import Kind, encode_message, pack_sums
 from crdtstate.replica.peers import Peers, PeerView
+from crdtstate.replica.shown import Shown
 from crdtstate.store.catchup import (
     BelowFloor,
     End,
@@ -41,6 +42,7 @@ from crdtstate.store.store import Store
 
 __all__ = ["AntiEntropy"]
 
+_Item = Part | End | bytes | None
 SESSION_TIMEOUT_MS = 5_000
 PULL_DELAY_MS = 250
 BUSY_RETRY_MS = 500
@@ -65,7 +67,7 @@ class _Session:
 class _Serving:
     """What this replica is sending to one peer."""
 
-    def __init__(self, session: int, snapshot: Snapshot, steps: Iterator[Any]) -> None:
+    def __init__(self, session: int, snapshot: Snapshot, steps: Iterator[_Item]) -> None:
         self.session, self.snapshot, self.steps = session, snapshot, steps
 
 
@@ -73,10 +75,8 @@ class _Serving:
 class AntiEntropy:
     """The sessions of one replica. Its caller gives the time and performs the effects."""
 
-    def __init__(
-        self, store: Store, peers: Peers, durable_vector: Callable[[], dict[int, int]]
-    ) -> None:
-        self._store, self._peers, self._durable_vector = store, peers, durable_vector
+    def __init__(self, store: Store, peers: Peers, shown: Shown) -> None:
+        self._store, self._peers, self._shown = store, peers, shown
         self._session: _Session | None = None
         self._serving: dict[str, _Serving] = {}
         self._counter = 0
@@ -137,7 +137,7 @@ class AntiEntropy:
             self._session.steps = self._ask_repair()
             return [RunAgain("join")]
         self.counts["pulls_started"] += 1
-        vector = encode_flat(self._durable_vector())
+        vector = encode_flat(self._shown.vector)
         return [Send(view.name, encode_message(Kind.PULL, self._counter, vector))]
 
     def _ask_repair(self) -> Iterator[None]:
@@ -232,7 +232,7 @@ class AntiEntropy:
         if self.repair_due or self.joining:  # AE-3
             return [Send(name, encode_message(Kind.REFUSED, number, "busy"))]
         snapshot = self._store.table.snapshot()
-        steps: Iterator[Any]
+        steps: Iterator[_Item]
         if kind == Kind.PULL:
             steps = serve_pull(snapshot, fields[1])
         elif kind == Kind.GROUPS:
@@ -257,14 +257,14 @@ class AntiEntropy:
             return []
         try:
             for _ in range(_SERVE_STEPS):
-                item = next(serving.steps, StopIteration)
-                if item is StopIteration:
-                    self._stop_serving(name)
-                    self.counts["sessions_served"] += 1
-                    return []
+                item = next(serving.steps)
                 if item is not None:
                     message = _encode_item(serving.session, item)
                     return [Send(name, message), RunAgain("serve:" + name, name)]
+        except StopIteration:
+            self._stop_serving(name)
+            self.counts["sessions_served"] += 1
+            return []
         except BelowFloor:
             self._stop_serving(name)
             return [Send(name, encode_message(Kind.REFUSED, serving.session, "floor"))]

@@ -11,7 +11,7 @@ from typing import final
 from crdtstate.crdt.dots import covers_all, join_vectors
 from crdtstate.replica.messages import Assembler
 
-__all__ = ["Digest", "PeerView", "Peers"]
+__all__ = ["CLOCK_OFFSET_MS_MAX", "PeerView", "Peers"]
 
 CLOCK_OFFSET_MS_MAX = 5_000
 CLOCK_PEERS_MIN = 3
@@ -21,60 +21,33 @@ CLOCK_PEERS_MIN = 3
 class PeerView:
     """One other member, as far as it has told us."""
 
-    __slots__ = (
-        "assembler",
-        "digest_vector_sent_ms",
-        "linked",
-        "name",
-        "offset_ms",
-        "origin",
-        "pull_after_ms",
-        "vector",
-        "wants",
-    )
-
     def __init__(self, name: str, message_bytes_max: int) -> None:
         self.name = name
         self.linked = False
         self.origin: int | None = None
         self.vector: dict[int, int] = {}
         self.wants: dict[int, int] = {}  # It asked to be told when we have this durable.
-        self.offset_ms: int | None = None
-        self.pull_after_ms: int | None = None  # It is ahead of us; pull unless pushes catch up.
-        self.digest_vector_sent_ms = -(10**9)
+        self.offset_ms: int | None = None  # Its wall clock minus ours.
+        self.pull_after_ms: int | None = None  # It is ahead: pull, unless pushes catch up.
+        self.vector_sent_ms = -(1 << 40)
+        self._message_bytes_max = message_bytes_max
         self.assembler = Assembler(message_bytes_max)
 
+    def reset_link(self, *, linked: bool) -> None:
+        """A link opened or closed: what was half received is gone."""
+        self.linked = linked
+        self.wants = {}
+        self.pull_after_ms = None
+        self.assembler = Assembler(self._message_bytes_max)
+
+    def meet(self, origin: int) -> None:
+        """It said who it is: another identity starts anew (PEER-1)."""
+        if self.origin != origin:
+            self.origin, self.vector = origin, {}
+
     def learn(self, vector: dict[int, int]) -> None:
-        """It has `vector` durable (PEER-1)."""
+        """It has `vector` durable."""
         self.vector = join_vectors(self.vector, vector)
-
-
-@final
-class Digest:
-    """The 24 bytes that ride on every probe: hash of the vector, root, wall clock."""
-
-    BYTES = 24
-
-    @staticmethod
-    def encode(vector_hash: int, root: int, wall_ms: int) -> bytes:
-        """Return the digest."""
-        mask = (1 << 64) - 1
-        return (
-            (vector_hash & mask).to_bytes(8, "big")
-            + (root & mask).to_bytes(8, "big")
-            + (wall_ms & mask).to_bytes(8, "big")
-        )
-
-    @staticmethod
-    def decode(data: bytes) -> tuple[int, int, int] | None:
-        """Return (vector hash, root, wall clock), or None for another version's digest."""
-        if len(data) != Digest.BYTES:
-            return None
-        return (
-            int.from_bytes(data[:8], "big"),
-            int.from_bytes(data[8:16], "big"),
-            int.from_bytes(data[16:], "big"),
-        )
 
 
 @final
@@ -99,10 +72,6 @@ class Peers:
     def linked(self) -> list[PeerView]:
         """Return the views with an open link, by name."""
         return [self._views[name] for name in sorted(self._views) if self._views[name].linked]
-
-    def known(self) -> list[PeerView]:
-        """Return every view, by name."""
-        return [self._views[name] for name in sorted(self._views)]
 
     def known_vector(self, name: str) -> dict[int, int] | None:
         """Return what a member is known to have durable; None before it said anything."""

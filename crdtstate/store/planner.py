@@ -9,7 +9,7 @@ Invariants:
     PLN-2  An operation that would change nothing adds no change.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, assert_never, final
 
 from crdtstate.crdt.codec import (
@@ -35,10 +35,10 @@ from crdtstate.errors import InvalidError, PreconditionError, TooLargeError, Wro
 from crdtstate.store import operations as ops
 from crdtstate.store.document import APPLIED, flatten, merge_patch, unflatten
 from crdtstate.store.limits import Limits, check_key, check_value
+from crdtstate.store.rights import plan_bounded
 from crdtstate.store.table import Table
 from crdtstate.store.transaction import Change, make_record_id, split_record_id
 from crdtstate.store.views import View, encode_life, life_of, view_of
-from crdtstate.store.rights import plan_bounded
 
 __all__ = ["Planner"]
 
@@ -305,17 +305,13 @@ class Planner:
         record_id = self.open(key, operation.key, "map")
         record = self.record(record_id)
         content = [p for p in record if p != LIFE and p[0] != APPLIED]
-        gone: Iterable[Path]
-        match operation:
-            case ops.MapPut():
-                target, gone = given, [p for p in content if p not in given]
-            case ops.MapMerge():
-                merged = merge_patch(unflatten(record), operation.value)
-                target = flatten(merged, depth_max)
-                gone = [p for p in content if p not in target]
-            case ops.Apply():
-                target = given
-                gone = self._applied_before(record_id, operation.manager, given)
+        target = given
+        if isinstance(operation, ops.MapMerge):
+            target = flatten(merge_patch(unflatten(record), operation.value), depth_max)
+        if isinstance(operation, ops.Apply):
+            gone = self._applied_before(record_id, operation.manager, given)
+        else:
+            gone = [p for p in content if p not in target]
         for path in gone:
             self.drop_leaf(record_id, path)
         for path, value in target.items():

@@ -49,14 +49,15 @@ def plan_bounded(planner: "Planner", key: bytes, operation: _Bounded) -> dict[st
         planner.require_type(operation.key, found[1], "bounded")
         record_id = found[0]
     record = planner.record(record_id)
+    if isinstance(operation, ops.BoundedTake | ops.BoundedTransfer):
+        _require_rights(operation.key, amount, rights_of(record, me))
+    path: tuple[str, ...]
     match operation:
         case ops.BoundedCreate() | ops.BoundedAdd():
-            path: tuple[str, ...] = ("+" + me,)
+            path = ("+" + me,)
         case ops.BoundedTake():
-            _require_rights(operation.key, amount, rights_of(record, me))
             path = ("-" + me,)
-        case ops.BoundedTransfer():
-            _require_rights(operation.key, amount, rights_of(record, me))
+        case _:
             receiver = planner.resolve_member(operation.to)
             if receiver is None:
                 raise NotFoundError(

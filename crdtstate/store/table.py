@@ -112,7 +112,8 @@ class Table:
             self._system_changed = True
         plain = data is not None and register_dot(data) is not None
         if not plain or (before is not None and register_dot(before) is None):
-            holds = bool(record) and (LIFE not in record or bool(true_conflicts(record)))
+            cells = record or {}
+            holds = bool(cells) and (LIFE not in cells or bool(true_conflicts(cells)))
             self._index_conflict(record_id, holds=holds)
         if record_id.index(0) != len(record_id) - 1:  # Not the first life: TAB-2.
             name, incarnation = split_record_id(record_id)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 import structlog
-from zeroconf import IPVersion, ServiceStateChange
+from zeroconf import Error, InterfaceChoice, IPVersion, ServiceStateChange
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from gossip.net.envelope import cluster_prefix
@@ -26,14 +26,22 @@ class Discovery:
     """Announces one member and browses for others of its cluster.
 
     Args:
+        interface: The address of the interface to use; None is all of them.
         on_found: Called with the address of each peer found, perhaps repeatedly.
     """
 
     def __init__(
-        self, *, name: str, cluster_id: bytes, tasks: Tasks, on_found: Callable[[str, int], None]
+        self,
+        *,
+        name: str,
+        cluster_id: bytes,
+        interface: str | None,
+        tasks: Tasks,
+        on_found: Callable[[str, int], None],
     ) -> None:
         self._name = name
         self._cluster = cluster_prefix(cluster_id).hex().encode()
+        self._interfaces = InterfaceChoice.All if interface is None else [interface]
         self._tasks = tasks
         self._on_found = on_found
         self._zeroconf: AsyncZeroconf | None = None
@@ -42,7 +50,7 @@ class Discovery:
     async def start(self, advertised: Address) -> None:
         """Announce and browse; a network that cannot do it costs a warning, nothing more."""
         try:
-            self._zeroconf = AsyncZeroconf(ip_version=IPVersion.V4Only)
+            self._zeroconf = AsyncZeroconf(interfaces=self._interfaces, ip_version=IPVersion.V4Only)
             info = AsyncServiceInfo(
                 SERVICE_TYPE,
                 f"{self._name}.{SERVICE_TYPE}",
@@ -54,10 +62,9 @@ class Discovery:
             self._browser = AsyncServiceBrowser(
                 self._zeroconf.zeroconf, SERVICE_TYPE, handlers=[self._on_change]
             )
-        except Exception as error:
-            # Whatever a library raises on a machine without multicast: peers can be given as
-            # seeds, so this is no reason not to serve.
-            log.exception("discovery_failed", reason=str(error))
+        except (OSError, RuntimeError, Error) as error:
+            # Peers can be given as seeds as well: this is no reason not to serve.
+            log.warning("discovery_failed", reason=repr(error))
             await self.stop()
 
     def _on_change(

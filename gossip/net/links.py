@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 
 YOUNG_MS = 1_000  # Two streams of one pair within this time come from a race.
 FORGOTTEN_MAX = 1024
+FLUSH_S = 0.25
 STALE_MS = 10_000  # A link that nobody chose may give way after this silence.
 
 
@@ -71,6 +72,7 @@ class Links:
         self._application = application
         self._on_heard = on_heard
         self._streams: dict[str, Stream] = {}
+        self._serving: dict[Stream, asyncio.Task[None]] = {}
         self._members: dict[str, Member] = {}
         self._dead_since_ms: dict[str, int] = {}
         self._chosen: set[str] = set()  # Only asked for membership, never iterated.
@@ -130,14 +132,18 @@ class Links:
             del self._forgotten[next(iter(self._forgotten))]
         self.remove(name, "member forgotten")
 
-    def close(self) -> None:
-        """Close everything; the tasks are the owner's to end."""
+    async def close(self) -> None:
+        """Close everything, and give what is queued a moment to get out."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         for name in self.linked():
             self._end(name, "stopped", flush=True)
+        if self._serving:
+            await asyncio.wait(self._serving.values(), timeout=FLUSH_S)
+        for stream in self._serving:
+            stream.abort()
 
     def _choose(self) -> None:
         names = sorted(self._members)
@@ -306,11 +312,16 @@ class Links:
         self._counters["links_opened"] += 1
         log.info("link_opened", peer=name, dialled=session.dialled)
         self._application.on_link_up(name)
-        self._tasks.spawn(self._serve(stream), name=f"link with {name}")
+        serving = self._tasks.spawn(self._serve(stream), name=f"link with {name}")
+        if serving is not None:
+            self._serving[stream] = serving
         self._tasks.spawn(stream.run_writer(), name=f"writer to {name}")
 
     async def _serve(self, stream: Stream) -> None:
-        reason = await stream.run_reader()
+        try:
+            reason = await stream.run_reader()
+        finally:
+            self._serving.pop(stream, None)
         stream.close(reason)
         if self._streams.get(stream.name) is stream:
             self._drop(stream.name, reason)

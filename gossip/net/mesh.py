@@ -145,31 +145,36 @@ class Mesh:
             self._discovery = Discovery(
                 name=config.name,
                 cluster_id=config.cluster_id,
+                interface=None if config.bind_host in WILDCARDS else config.bind_host,
                 tasks=self._tasks,
                 on_found=self._on_found,
             )
-            await self._discovery.start(self._advertised)
+            # It takes a second or two to announce oneself: nobody should wait for it.
+            self._tasks.spawn(self._discovery.start(self._advertised), name="discovery")
         host, port = self._advertised
         log.info("mesh_started", name=config.name, host=host, port=port)
 
     async def stop(self) -> None:
         """Tell the others that we leave, and end everything; twice is harmless."""
+        self._driver.stop()
+        await self._links.close()
+        self._close_sockets()
+        await self._tasks.close()
         if self._discovery is not None:
             await self._discovery.stop()
             self._discovery = None
-        self._driver.stop()
-        self._links.close()
-        self._close_sockets()
-        await self._tasks.close()
         self._faults.close()
         # Transports close themselves in the loop's next turns.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
     async def _bind(self) -> None:
-        host, port = self._config.bind_host, self._config.bind_port
+        host, port = self._config.bind_host or "0.0.0.0", self._config.bind_port
         for tries_left in reversed(range(BIND_TRIES if port == 0 else 1)):
             try:
+                if host not in WILDCARDS:
+                    # A name of two families would be bound twice, to two port numbers.
+                    host, _ = await self._network.resolve(host, port)
                 self._listener = await self._network.listen(host, port, self._links.accept)
                 self._datagrams = await self._network.open_datagram(
                     host, self._listener.port, self._driver.on_datagram

@@ -60,7 +60,10 @@ class Seeds:
         if self._is_reached(address):
             self._note(seed, "reached")
             return
-        self._note(seed, "unreached", address=address[0])
+        if seed in self._states:
+            self._note(seed, "unreached", address=address[0])
+        else:
+            self._states[seed] = "asked"  # Give it until the next look.
         self._join(address)
 
     def _note(self, seed: Address, state: str, **facts: str) -> None:

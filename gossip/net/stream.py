@@ -320,3 +320,7 @@ class Stream:
             self._connection.close()
         else:
             self._connection.abort()
+
+    def abort(self) -> None:
+        """Give up what a flush has not got out."""
+        self._connection.abort()

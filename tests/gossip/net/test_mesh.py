@@ -77,16 +77,12 @@ def test_metadata_reaches_the_others() -> None:
         ({"cluster_id": b"fedcba9876543210"}, "wrong_cluster"),
     ],
 )
-def test_a_stranger_is_counted_and_disturbs_nobody(
-    change: dict[str, object], reason: str
-) -> None:
+def test_a_stranger_is_counted_and_disturbs_nobody(change: dict[str, object], reason: str) -> None:
     async def scenario() -> None:
         async with meshes("a", "b") as (a, b):
             stranger = await start_mesh("stranger", [a], **change)
             try:
-                await until(
-                    lambda: a.count(f"rejected_datagram_{reason}") >= 2, f"two of {reason}"
-                )
+                await until(lambda: a.count(f"rejected_datagram_{reason}") >= 2, f"two of {reason}")
 
                 assert stranger.mesh.linked() == []
                 assert stranger.count("seeds_missing") == 1
@@ -130,9 +126,7 @@ def test_a_member_that_stops_leaves_and_is_not_dialled_again() -> None:
             await b.mesh.stop()
 
             await until(lambda: a.mesh.linked() == [], "the end of the link")
-            await until(
-                lambda: a.mesh.members()[1].liveness is Liveness.LEFT, "b to have left"
-            )
+            await until(lambda: a.mesh.members()[1].liveness is Liveness.LEFT, "b to have left")
             assert b.mesh.members() == []
 
     asyncio.run(scenario())
@@ -275,9 +269,7 @@ def test_a_seed_that_is_down_or_unresolvable_is_tried_until_it_is_there() -> Non
 def test_a_taken_port_is_an_error_that_names_host_port_and_reason() -> None:
     async def scenario() -> None:
         async with meshes("a") as (a,):
-            config = MeshConfig(
-                name="b", cluster_id=CLUSTER, keys=(KEY,), bind_port=a.mesh.port
-            )
+            config = MeshConfig(name="b", cluster_id=CLUSTER, keys=(KEY,), bind_port=a.mesh.port)
             other = Mesh(config, Recorder())
 
             with pytest.raises(GossipError, match=f"'127.0.0.1' port {a.mesh.port}: .*in use"):

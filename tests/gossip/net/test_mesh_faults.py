@@ -5,9 +5,12 @@ import os
 import socket
 
 import pytest
+import structlog
 
 from gossip.net.faults import Cut
 from tests.gossip.net.mesh_harness import Running, meshes, until
+
+log = structlog.get_logger(__name__)
 
 HEAL_S_MAX = 2.0  # The aim is under 1 s; the rest is for a busy machine.
 
@@ -26,7 +29,7 @@ async def _heal(a: Running, b: Running, label: str) -> None:
     seconds = await until(
         lambda: a.mesh.linked() == ["b"] and b.mesh.linked() == ["a"], "the link again"
     )
-    print(f"{label}: link back {seconds * 1000:.0f} ms after the heal")
+    log.info("link_healed", case=label, after_ms=round(seconds * 1000))
     assert seconds < HEAL_S_MAX
     await _payload_flows(a, b, "b")
     await _payload_flows(b, a, "a")

@@ -1,0 +1,230 @@
+"""One peer as a process: open the directory, start in order, run until told to stop, stop in order.
+
+Start: lock and identity, storage, replica, gossip, API. Stop: the reverse, so that every request
+that was accepted is answered, and the last batch is durable.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import ipaddress
+import signal
+from pathlib import Path
+from typing import Any, final
+
+import structlog
+
+from crdtstate.api.dispatch import Dispatcher
+from crdtstate.api.server import HttpServer
+from crdtstate.daemon.cluster import PeerCluster
+from crdtstate.daemon.config import PeerConfig, parse_address
+from crdtstate.daemon.driver import Driver
+from crdtstate.errors import InvalidError, StorageError, UnavailableError
+from crdtstate.replica.machine import Replica, ReplicaConfig
+from crdtstate.storage.backup import backup
+from crdtstate.storage.keyfile import load_or_create_keys, save_keys
+from crdtstate.storage.layout import DataDirectory
+from crdtstate.storage.rocks import RocksStorage
+from crdtstate.store.limits import Limits
+from crdtstate.store.store import StoreConfig
+from gossip import GossipError, Mesh, MeshConfig
+
+__all__ = ["Peer", "run"]
+
+_log = structlog.get_logger("crdtstate.daemon")
+
+
+@final
+class Peer:
+    """One running peer. `start` raises before anything is left behind."""
+
+    def __init__(self, config: PeerConfig) -> None:
+        self.config = config
+        self.api_address = parse_address(config.api, "api")
+        self.gossip_address = parse_address(config.gossip, "gossip")
+        self._auth_tokens = _read_auth_tokens(config, self.api_address[0])
+        self._exit = contextlib.AsyncExitStack()
+        self.driver: Driver | None = None
+
+    async def start(self) -> None:
+        """Start everything. Raises: StorageError, InvalidError, UnavailableError."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._exit.aclose()
+            raise
+
+    async def _start(self) -> None:
+        config = self.config
+        key_path = Path(config.keys) if config.keys else Path(config.data) / "cluster.keys"
+        directory = DataDirectory.open(
+            Path(config.data), name=config.name, cluster_id=_parse_cluster(config.cluster)
+        )
+        self._exit.callback(directory.close)
+        keys = load_or_create_keys(key_path)
+        cluster_id = directory.adopt_cluster(hashlib.blake2b(keys[0], digest_size=16).digest())
+        storage = await asyncio.to_thread(RocksStorage.open, directory.db_path)
+        self._exit.callback(storage.close)
+        self._exit.callback(self._mark_clean, directory)
+        replica = Replica(storage, directory.identity.origin, self._replica_config(directory))
+        driver = Driver(replica, storage, directory.new_origin, watches_max=config.watches_max)
+        self.driver = driver
+        mesh = Mesh(self._mesh_config(cluster_id, keys), driver)
+        dispatcher = Dispatcher(driver, self._auth_tokens)
+        driver.cluster = PeerCluster(
+            driver,
+            mesh,
+            cluster_id=cluster_id,
+            dev=config.dev,
+            backup=lambda path: backup(storage, directory, Path(path)).to_json(),
+            keys=keys,
+            save_keys=lambda ring: save_keys(key_path, ring),
+            watches_open=lambda: dispatcher.watching.open,
+        )
+        self._exit.push_async_callback(driver.stop)
+        try:
+            await mesh.start()
+        except GossipError as error:
+            raise UnavailableError(f"gossip: {error}", code="address_in_use") from error
+        self._exit.push_async_callback(mesh.stop)
+        for name in replica.members.retired:
+            mesh.forget(name)
+        driver.start(mesh)
+        server = HttpServer(dispatcher, body_bytes_max=2 * config.transaction_bytes_max + (1 << 16))
+        host, port = self.api_address
+        try:
+            await server.start(host, port)
+        except OSError as error:
+            raise UnavailableError(
+                f"API address {host}:{port} cannot be bound: {error.strerror or error}",
+                code="address_in_use",
+            ) from error
+        self._exit.push_async_callback(server.stop)
+        _log.info(
+            "peer_started", name=config.name, api=config.api, gossip=config.gossip,
+            origin=f"{directory.identity.origin:016x}", fresh=directory.identity.fresh,
+            reason=directory.identity.reason,
+        )  # fmt: skip
+
+    def _mark_clean(self, directory: DataDirectory) -> None:
+        if self.driver is not None and self.driver.failure is None:
+            directory.mark_clean()
+
+    def _replica_config(self, directory: DataDirectory) -> ReplicaConfig:
+        config = self.config
+        limits = Limits(
+            key_bytes_max=config.key_bytes_max,
+            value_bytes_max=config.value_bytes_max,
+            transaction_bytes_max=config.transaction_bytes_max,
+            operations_max=config.operations_max,
+            path_depth_max=config.path_depth_max,
+        )
+        store = StoreConfig(
+            limits=limits,
+            event_entries_max=config.event_entries_max,
+            event_age_ms_max=config.event_age_s * 1000,
+        )
+        clean = directory.identity.clean or directory.identity.fresh
+        return ReplicaConfig(name=config.name, api=config.api, clean=clean, store=store)
+
+    def _mesh_config(self, cluster_id: bytes, keys: list[bytes]) -> MeshConfig:
+        config = self.config
+        host, port = self.gossip_address
+        advertise = parse_address(config.advertise, "advertise") if config.advertise else None
+        return MeshConfig(
+            name=config.name,
+            cluster_id=cluster_id,
+            keys=tuple(keys),
+            bind_host=host,
+            bind_port=port,
+            advertise_host=advertise[0] if advertise else None,
+            advertise_port=advertise[1] if advertise else None,
+            seeds=tuple(parse_address(seed, "seed") for seed in config.seeds),
+            dev=config.dev,
+            mdns=config.mdns,
+        )
+
+    async def stop(self) -> None:
+        """Stop in the reverse order."""
+        await self._exit.aclose()
+
+
+def _parse_cluster(text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    try:
+        cluster = bytes.fromhex(text)
+    except ValueError:
+        cluster = b""
+    if len(cluster) != 16:
+        raise InvalidError(
+            f"cluster {text!r} is not 32 hexadecimal digits", code="invalid_configuration"
+        )
+    return cluster
+
+
+def _read_auth_tokens(config: PeerConfig, host: str) -> tuple[str, ...]:
+    """Return the bearer tokens. Raises: InvalidError off loopback without a token file."""
+    if config.token_file is None:
+        if not _is_loopback(host):
+            raise InvalidError(
+                f"API address {config.api} is not on loopback and there is no token file: "
+                "anyone on the network could read and write; give --token-file, or bind 127.0.0.1",
+                code="invalid_configuration",
+            )
+        return ()
+    try:
+        lines = Path(config.token_file).read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidError(
+            f"token file {config.token_file}: {error}", code="invalid_configuration"
+        ) from error
+    tokens = tuple(line.strip() for line in lines if line.strip() and line[:1] != "#")
+    if not tokens or any(len(token) < 16 for token in tokens):
+        raise InvalidError(
+            f"token file {config.token_file} holds {len(tokens)} tokens; at least one is needed, "
+            "each of 16 characters or more",
+            code="invalid_configuration",
+        )
+    return tokens
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def run(config: PeerConfig, *, announce: Any = None) -> int:
+    """Run one peer until SIGINT or SIGTERM, or until its storage fails; return the exit code.
+
+    Raises: CrdtstateError when it cannot start.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    peer = Peer(config)
+    await peer.start()
+    assert peer.driver is not None
+    if announce is not None:
+        announce(peer)
+    waits = [
+        loop.create_task(stop.wait()),
+        loop.create_task(peer.driver.failed.wait()),
+    ]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        failure = peer.driver.failure
+        if failure is not None:
+            await asyncio.sleep(0.2)  # Let the waiting requests get their answers.
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await peer.stop()
+    if failure is not None:
+        raise StorageError(failure.message, code=failure.code)
+    return 0

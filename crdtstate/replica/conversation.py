@@ -1,0 +1,152 @@
+"""What peers say and what is answered: hellos, pushes, vectors, digests, and sessions.
+
+A digest that differs from ours says only that somebody is ahead; vectors are then exchanged, and
+whoever is behind pulls, after a delay in which pushes under way usually make it unnecessary.
+
+Invariants:
+    CNV-1  A malformed message is counted, changes nothing, and costs the peer nothing else.
+    CNV-2  Equal vectors and unequal roots start a repair and raise the alarm.
+"""
+
+from typing import final
+
+from crdtstate.crdt.dots import covers_all, encode_flat
+from crdtstate.errors import RemoteProtocolError
+from crdtstate.replica import events as ev
+from crdtstate.replica.antientropy import PULL_DELAY_MS, AntiEntropy
+from crdtstate.replica.messages import (
+    PROTOCOL_VERSION,
+    Kind,
+    decode_message,
+    encode_message,
+    vector_message,
+)
+from crdtstate.replica.peers import Peers, PeerView
+from crdtstate.replica.shown import Shown, decode_digest
+from crdtstate.replica.standing import Standing
+from crdtstate.replica.waiting import Waiters
+from crdtstate.store.store import Store
+from crdtstate.store.transaction import decode_frame
+
+__all__ = ["Conversation"]
+
+VECTOR_INTERVAL_MS = 200
+
+
+@final
+class Conversation:
+    """One replica's side of all conversations."""
+
+    def __init__(
+        self,
+        store: Store,
+        peers: Peers,
+        antientropy: AntiEntropy,
+        shown: Shown,
+        standing: Standing,
+        waiters: Waiters,
+    ) -> None:
+        self._store, self._peers, self._antientropy = store, peers, antientropy
+        self._shown, self._standing, self._waiters = shown, standing, waiters
+        self.rejected = 0
+
+    def link_up(self, name: str) -> list[ev.Effect]:
+        """Say hello; nothing else is said before."""
+        view = self._peers.view(name)
+        view.reset_link(linked=True)
+        vector = encode_flat(self._shown.vector)
+        hello = encode_message(Kind.HELLO, PROTOCOL_VERSION, self._store.origin, vector)
+        return [ev.Send(name, hello)]
+
+    def link_down(self, name: str) -> None:
+        """Forget what was under way with the peer."""
+        self._peers.view(name).reset_link(linked=False)
+        self._antientropy.link_down(name)
+
+    def payload(self, event: ev.PeerMessage, now_ms: int, wall_ms: int) -> list[ev.Effect]:
+        """Take one payload (CNV-1)."""
+        view = self._peers.view(event.name)
+        try:
+            message = view.assembler.feed(event.payload)
+            if message is None:
+                return []
+            if message[0] == Kind.PUSH:
+                return self._push(view, message[1:], now_ms, wall_ms)
+            return self._message(view, message, now_ms)
+        except RemoteProtocolError:
+            self.rejected += 1
+            return []
+
+    def _message(self, view: PeerView, message: bytes, now_ms: int) -> list[ev.Effect]:
+        kind, fields = decode_message(message)
+        match kind:
+            case Kind.HELLO:
+                return self._hello(view, fields[1], fields[2], now_ms)
+            case Kind.VECTOR:
+                return self._vector(view, fields[0], now_ms, delay_ms=PULL_DELAY_MS)
+            case Kind.WANT:
+                view.wants = {o: max(s, view.wants.get(o, 0)) for o, s in fields[0].items()}
+                return self._waiters.answer_wants()
+            case Kind.PULL | Kind.GROUPS | Kind.BUCKETS:
+                return self._antientropy.on_request(view, kind, fields)
+            case _:
+                return self._antientropy.on_reply(view, kind, fields, now_ms)
+
+    def _push(
+        self, view: PeerView, data: bytes, now_ms: int, wall_ms: int
+    ) -> list[ev.Effect]:
+        frame = decode_frame(data)
+        received = self._store.receive(frame, wall_ms)
+        if received.own_future:
+            self._standing.check(self._store.origin, {}, {frame.origin: frame.last})
+        if not received.held or view.pull_after_ms is not None:
+            return []
+        view.learn({frame.origin: frame.last})
+        view.pull_after_ms = now_ms + PULL_DELAY_MS
+        return [ev.WakeAt(view.pull_after_ms)]
+
+    def _hello(
+        self, view: PeerView, origin: int, vector: dict[int, int], now_ms: int
+    ) -> list[ev.Effect]:
+        view.meet(origin)
+        effects = self._vector(view, vector, now_ms, delay_ms=0)
+        self._standing.confirm()
+        return effects + self._antientropy.consider(now_ms)
+
+    def _vector(
+        self, view: PeerView, vector: dict[int, int], now_ms: int, *, delay_ms: int
+    ) -> list[ev.Effect]:
+        view.learn(vector)
+        self._standing.check(self._store.origin, self._store.vector, vector)
+        effects = self._waiters.check(now_ms)
+        if covers_all(self._store.vector, view.vector):
+            self._become_ready()
+        elif view.pull_after_ms is None or delay_ms == 0:
+            view.pull_after_ms = now_ms + delay_ms
+            effects.append(ev.WakeAt(view.pull_after_ms))
+        return effects
+
+    def digest(self, name: str, data: bytes, now_ms: int, wall_ms: int) -> list[ev.Effect]:
+        """Take a digest that rode on a probe. Cost: O(1) when it equals ours."""
+        view, digest = self._peers.view(name), decode_digest(data)
+        if digest is None:
+            return []
+        view.offset_ms = digest[2] - wall_ms
+        same_vector, same_root = self._shown.equals(digest)
+        if same_vector and same_root:
+            view.pull_after_ms = None
+            self._antientropy.repair_due = False
+            self._become_ready()
+        elif same_vector:
+            if view.linked and not self._antientropy.busy:  # CNV-2
+                self._antientropy.repair_due = True
+                view.pull_after_ms = now_ms
+                return [ev.WakeAt(now_ms)]
+        elif view.linked and now_ms - view.vector_sent_ms >= VECTOR_INTERVAL_MS:
+            view.vector_sent_ms = now_ms
+            return [ev.Send(name, vector_message(Kind.VECTOR, self._shown.vector))]
+        return []
+
+    def _become_ready(self) -> None:
+        if not self._antientropy.repair_due:
+            self._standing.become_ready()

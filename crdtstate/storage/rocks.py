@@ -1,0 +1,212 @@
+"""EDGE: the Storage port on RocksDB.
+
+One column family with a family byte in front of each key, because a snapshot through `rocksdict`
+covers one family, and CAT-2 needs records, index and vector of one instant
+(docs/decisions/0003-rocksdb.md).
+
+A batch is one write with `sync`: RocksDB puts it into the log and syncs it before it shows it to
+readers, which is STO-1 and STO-2 at once. After any failure every call fails (fail-stop).
+"""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, final
+
+import rocksdict
+
+from crdtstate.errors import CorruptStorageError, StorageError
+from crdtstate.store.ports import Batch, Snapshot
+
+__all__ = ["RocksStorage"]
+
+BLOCK_CACHE_BYTES = 64 << 20
+WRITE_BUFFER_BYTES = 16 << 20
+WRITE_BUFFERS_MAX = 3
+LOG_BYTES_MAX = 64 << 20
+
+
+def _options() -> rocksdict.Options:
+    options = rocksdict.Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+    options.set_max_write_buffer_number(WRITE_BUFFERS_MAX)
+    options.set_max_total_wal_size(LOG_BYTES_MAX)
+    options.set_max_background_jobs(2)
+    options.set_level_compaction_dynamic_level_bytes(True)
+    options.set_bytes_per_sync(1 << 20)
+    options.set_keep_log_file_num(2)
+    options.set_max_open_files(256)
+    options.set_compression_type(rocksdict.DBCompressionType.lz4())
+    # A torn tail was never acknowledged and is dropped; a hole before synced data is refused.
+    options.set_wal_recovery_mode(rocksdict.DBRecoveryMode.tolerate_corrupted_tail_records())
+    table = rocksdict.BlockBasedOptions()
+    table.set_block_cache(rocksdict.Cache(BLOCK_CACHE_BYTES))
+    table.set_cache_index_and_filter_blocks(True)
+    table.set_pin_l0_filter_and_index_blocks_in_cache(True)
+    table.set_bloom_filter(10, False)
+    table.set_block_size(8 << 10)
+    options.set_block_based_table_factory(table)
+    return options
+
+
+@final
+class _Batch:
+    """A RocksDB write batch."""
+
+    __slots__ = ("delete", "delete_range", "put", "raw")
+
+    def __init__(self) -> None:
+        self.raw = rocksdict.WriteBatch(raw_mode=True)
+        self.put = self.raw.put
+        self.delete = self.raw.delete
+        self.delete_range = self.raw.delete_range
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+
+def _scan(
+    source: Any, start: bytes, stop: bytes, *, reverse: bool
+) -> Iterator[tuple[bytes, bytes]]:
+    cursor = source.iter()
+    if reverse:
+        cursor.seek_for_prev(stop)
+        if cursor.valid() and cursor.key() == stop:
+            cursor.prev()
+        while cursor.valid() and (key := cursor.key()) >= start:
+            yield key, cursor.value()
+            cursor.prev()
+        return
+    cursor.seek(start)
+    while cursor.valid() and (key := cursor.key()) < stop:
+        yield key, cursor.value()
+        cursor.next()
+
+
+@final
+class _Snapshot:
+    """A RocksDB snapshot; it holds back compaction until it is closed."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value at the snapshot's instant."""
+        try:
+            value: bytes = self._raw[key]
+        except KeyError:
+            return None
+        return value
+
+    def scan(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield pairs of the snapshot's instant."""
+        return _scan(self._raw, start, stop, reverse=reverse)
+
+    def close(self) -> None:
+        """Let compaction go on."""
+        self._raw = None
+
+
+@final
+class RocksStorage:
+    """`write` and `checkpoint` are called from one worker thread, the rest from the loop's."""
+
+    def __init__(self, raw: Any, path: Path) -> None:
+        self._raw, self._path = raw, path
+        self._failure: StorageError | None = None
+        self._closing = threading.Lock()  # Held by a write, so that close waits for it.
+        self._closed = False
+        self._sync = rocksdict.WriteOptions()
+        self._sync.sync = True
+        self.get = raw.get
+
+    @classmethod
+    def open(cls, path: Path) -> "RocksStorage":
+        """Open or create the database.
+
+        Raises: CorruptStorageError, StorageError; the message says what to do.
+        """
+        try:
+            raw = rocksdict.Rdict(str(path), _options())
+        except Exception as error:
+            raise _open_error(path, str(error)) from error
+        return cls(raw, path)
+
+    def batch(self) -> Batch:
+        """Return an empty batch."""
+        return _Batch()
+
+    def write(self, batch: Batch) -> None:
+        """Make `batch` durable. Raises: StorageError, for ever after the first one."""
+        assert isinstance(batch, _Batch)
+        with self._closing:
+            self._check()
+            try:
+                self._raw.write(batch.raw, self._sync)
+            except Exception as error:
+                self._failure = _write_error(self._path, str(error))
+                raise self._failure from error
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._closed:
+            raise StorageError(f"database {self._path} is closed")
+
+    def scan(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield pairs of one instant."""
+        self._check()
+        return _scan(self._raw, start, stop, reverse=reverse)
+
+    def snapshot(self) -> Snapshot:
+        """Return the state after the last durable batch."""
+        self._check()
+        return _Snapshot(self._raw.snapshot())
+
+    def checkpoint(self, path: str) -> None:
+        """Write a consistent copy, hard-linked where the file system allows it."""
+        self._check()
+        try:
+            rocksdict.Checkpoint(self._raw).create_checkpoint(path)
+        except Exception as error:
+            raise StorageError(f"checkpoint to {path}: {error}") from error
+
+    def size_bytes(self) -> int:
+        """Return the live size of the tables, without the log."""
+        return int(self._raw.property_int_value("rocksdb.estimate-live-data-size") or 0)
+
+    def close(self) -> None:
+        """Flush and release; idempotent."""
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._raw.close()
+
+
+def _open_error(path: Path, reason: str) -> StorageError:
+    lowered = reason.lower()
+    if "lock" in lowered and ("held" in lowered or "resource temporarily" in lowered):
+        return StorageError(f"database {path} is in use by another process: {reason}")
+    if any(word in lowered for word in ("corrupt", "checksum", "invalid argument", "mismatch")):
+        return CorruptStorageError(
+            f"database {path} is corrupt: {reason}. Move the data directory away and start again: "
+            "the peer refills from the others under a new identity"
+        )
+    return StorageError(f"database {path} cannot be opened: {reason}")
+
+
+def _write_error(path: Path, reason: str) -> StorageError:
+    if "no space" in reason.lower() or "file too large" in reason.lower():
+        return StorageError(
+            f"disk of {path} is full: {reason}. Free space and start the peer again; nothing that "
+            "was acknowledged is lost",
+            code="storage_full",
+        )
+    return StorageError(f"write to {path} failed: {reason}")

@@ -1,0 +1,401 @@
+"""The replica machine among others: group commit, pushes, pulls, repairs, identities, waiting."""
+
+import pytest
+from tests.models.mesh import Mesh, Request
+
+from crdtstate.errors import BehindError, NotFoundError, UnavailableError
+from crdtstate.replica import events as ev
+from crdtstate.store import operations as ops
+from crdtstate.store.store import StoreConfig
+
+
+def three() -> Mesh:
+    mesh = Mesh("a", "b", "c")
+    mesh.link_all()
+    mesh.run(500)
+    return mesh
+
+
+def put(key: str, value: str) -> ops.Put:
+    return ops.Put(key, value=value)
+
+
+def test_a_write_is_answered_only_after_its_batch_is_durable() -> None:
+    mesh = three()
+    mesh["a"].stalled = True
+
+    request = mesh["a"].submit(put("k", "v"))
+    mesh.settle()
+
+    assert request.outcome is None
+    assert mesh["b"].value("k") is None, "REP-1: pushed before it was durable"
+    mesh["a"].stalled = False
+    mesh.settle()
+    assert request.committed.seq is not None
+    assert mesh["b"].value("k") == b"v"
+
+
+def test_writes_that_arrive_during_a_sync_share_the_next_batch() -> None:
+    mesh = three()
+    mesh["a"].stalled = True
+    first = mesh["a"].submit(put("k0", "v"))
+    before = mesh["a"].disk.writes
+
+    others = [mesh["a"].submit(put(f"k{n}", "v")) for n in range(1, 50)]
+    mesh["a"].stalled = False
+    mesh.settle()
+
+    assert first.committed
+    assert all(request.committed for request in others)
+    assert mesh["a"].disk.writes - before == 2
+
+
+def test_a_write_spreads_to_everybody_and_all_are_equal() -> None:
+    mesh = three()
+
+    mesh["a"].submit(put("k", "v"))
+    mesh["b"].submit(ops.MapPut("m", {"x": {"y": 1}}))
+    mesh.settle()
+
+    assert mesh["c"].value("k") == b"v"
+    assert mesh["c"].value("m") == {"x": {"y": 1}}
+    mesh.assert_converged()
+
+
+def test_both_sides_of_a_cut_write_and_a_heal_joins_them() -> None:
+    mesh = three()
+    mesh.isolate("a")
+
+    for n in range(300):
+        mesh["a"].submit(put(f"a{n}", "x"), put("same", f"a{n}"))
+        mesh["b"].submit(put(f"b{n}", "x"), put("same", f"b{n}"))
+    mesh.run(3_000)
+    mesh.link_all()
+    mesh.run(1_000)
+
+    mesh.assert_converged()
+    assert mesh["a"].value("b299") == b"x"
+    assert mesh["c"].value("a299") == b"x"
+    assert mesh["a"].replica.store.table.conflicts == 1
+
+
+def test_a_lost_push_is_pulled_within_a_second_and_a_half() -> None:
+    mesh = three()
+    mesh.lose = True
+    mesh["a"].submit(put("k", "v"))
+    mesh.settle()
+    mesh.lose = False
+    assert mesh["b"].value("k") is None
+
+    mesh.run(1_500)
+
+    assert mesh["b"].value("k") == b"v"
+    mesh.assert_converged()
+
+
+def test_a_gap_is_held_and_released_by_one_pull() -> None:
+    mesh = three()
+    mesh.lose = True
+    mesh["a"].submit(put("k1", "lost"))
+    mesh.settle()
+    mesh.lose = False
+    mesh["a"].submit(put("k2", "held"))
+    mesh.settle()
+    assert mesh["b"].replica.store.held_count == 1
+
+    mesh.run(400, digests=False)
+
+    assert mesh["b"].value("k1") == b"lost"
+    assert mesh["b"].value("k2") == b"held"
+    assert mesh["b"].replica.store.held_count == 0
+    assert mesh["b"].replica.antientropy.counts["pulls_joined"] == 1
+
+
+def test_below_the_floor_a_repair_brings_what_a_pull_cannot() -> None:
+    mesh = Mesh("a", "b", store=StoreConfig(event_entries_max=20))
+    mesh.link("a", "b")
+    mesh.run(500)
+    mesh["b"].submit(put("old", "1"), put("gone", "1"))
+    mesh.settle()
+    mesh.isolate("b")
+    mesh["a"].submit(ops.Delete("gone"))
+    for n in range(200):
+        mesh["a"].submit(put(f"k{n % 10}", str(n)))
+    mesh["b"].submit(put("mine", "kept"))
+    mesh.run(5_000)
+    assert mesh["a"].replica.store.index.floors
+
+    mesh.link("a", "b")
+    mesh.run(3_000)
+
+    mesh.assert_converged()
+    assert mesh["b"].value("gone") is None
+    assert mesh["a"].value("mine") == b"kept"
+    assert mesh["b"].replica.antientropy.counts["repairs_joined"] == 1
+    assert mesh["b"].replica.antientropy.counts["repair_alarms"] == 0
+
+
+def test_a_fresh_replica_gets_everything() -> None:
+    mesh = Mesh("a", "b", store=StoreConfig(event_entries_max=50))
+    for n in range(300):
+        mesh["a"].submit(ops.MapPut(f"m{n}", {"n": n}))
+    mesh.run(5_000)
+
+    mesh.link("a", "b")
+    mesh.run(2_000)
+
+    mesh.assert_converged()
+    assert mesh["b"].value("m299") == {"n": 299}
+    assert mesh["b"].replica.standing.ready
+
+
+def test_writes_during_a_join_wait_and_are_kept() -> None:
+    mesh = three()
+    mesh.isolate("b")
+    for n in range(2_000):
+        mesh["a"].submit(put(f"k{n}", "x"))
+    mesh.settle()
+    mesh.link("a", "b")
+    requests: list[Request] = []
+
+    for n in range(400):  # Interleave with the session, step by step.
+        requests.append(mesh["b"].submit(put(f"w{n}", "y"), put("k1", "mine")))
+        if mesh.wire:
+            source, target, payload = mesh.wire.popleft()
+            mesh[target].step(ev.PeerMessage(source, payload))
+        for _ in range(len(mesh["b"].again)):
+            mesh["b"].step(ev.Again(mesh["b"].again.popleft()))
+        for _ in range(len(mesh["a"].again)):
+            mesh["a"].step(ev.Again(mesh["a"].again.popleft()))
+    mesh.run(2_000)
+
+    assert all(request.committed for request in requests)
+    mesh.link_all()
+    mesh.run(1_000)
+    mesh.assert_converged()
+    assert mesh["c"].value("w399") == b"y"
+
+
+def test_w_all_is_answered_when_all_have_it_durable() -> None:
+    mesh = three()
+    mesh["c"].stalled = True
+
+    request = mesh["a"].submit(put("k", "v"), replicas="all", deadline_ms=mesh.now_ms + 5_000)
+    mesh.settle()
+    assert request.outcome is None
+
+    mesh["c"].stalled = False
+    mesh.settle()
+    assert request.committed
+    assert isinstance(request.outcome, ev.Outcome)
+    assert request.outcome.have == ("a", "b", "c")
+
+
+def test_w_that_is_not_reached_says_how_many_have_it_and_undoes_nothing() -> None:
+    mesh = three()
+    mesh.isolate("a")
+
+    request = mesh["a"].submit(put("k", "v"), replicas=2, deadline_ms=mesh.now_ms + 500)
+    mesh.run(1_000)
+
+    with pytest.raises(BehindError, match="1 of the 2 replicas"):
+        _ = request.committed
+    assert mesh["a"].value("k") == b"v"
+
+
+def test_a_no_op_write_sends_nothing_and_changes_no_revision() -> None:
+    mesh = three()
+    mesh["a"].submit(put("k", "v"))
+    mesh.settle()
+    sent, revision = mesh.bytes_sent, mesh["a"].replica.shown.revision
+
+    request = mesh["a"].submit(put("k", "v"))
+    mesh.settle()
+
+    assert request.committed.seq is None
+    assert mesh.bytes_sent == sent
+    assert mesh["a"].replica.shown.revision == revision
+
+
+def test_a_kill_loses_nothing_acknowledged_and_reuses_no_dot() -> None:
+    mesh = three()
+    mesh["b"].submit(put("k", "v"))
+    mesh.settle()
+    mesh["b"].stalled = True
+    unanswered = mesh["b"].submit(put("k2", "not durable"))
+    mesh.settle()
+
+    mesh["b"].stalled = False
+    mesh["b"].restart()
+    mesh.link_all()
+    mesh.run(2_000)
+    mesh["b"].submit(put("k3", "after"))
+    mesh.run(1_000)
+
+    assert unanswered.outcome is None
+    assert mesh["b"].value("k") == b"v"
+    assert mesh["a"].value("k2") is None
+    assert mesh["a"].value("k3") == b"after"
+    mesh.assert_converged()
+
+
+def test_a_rolled_back_disk_takes_a_new_identity_before_its_first_write() -> None:
+    mesh = three()
+    mesh["b"].submit(put("before", "1"))
+    mesh.settle()
+    saved = dict(mesh["b"].disk.data), list(mesh["b"].disk.keys)
+    mesh["b"].submit(put("after", "1"))
+    mesh.settle()
+    old = mesh["b"].origin
+
+    mesh["b"].disk.data, mesh["b"].disk.keys = saved
+    mesh["b"].restart()
+    request = mesh["b"].submit(put("new", "1"))
+    mesh.link_all()
+    mesh.run(3_000)
+
+    assert mesh["b"].origin != old
+    assert "rolled back" in mesh["b"].identities[0]
+    assert request.committed
+    mesh.assert_converged()
+    for name in "abc":
+        assert mesh[name].value("after") == b"1"
+        assert mesh[name].value("new") == b"1"
+
+
+def test_after_an_unclean_end_with_nobody_to_ask_the_identity_is_new() -> None:
+    mesh = three()
+    mesh["b"].submit(put("k", "v"))
+    mesh.settle()
+    old = mesh["b"].origin
+
+    mesh["b"].restart()
+    request = mesh["b"].submit(put("alone", "1"))
+    mesh.run(3_000)
+
+    assert mesh["b"].origin != old
+    assert request.committed
+    mesh.link_all()
+    mesh.run(2_000)
+    mesh.assert_converged()
+
+
+def test_a_forgotten_member_no_longer_counts() -> None:
+    mesh = three()
+    mesh["c"].submit(put("k", "v"))
+    mesh.settle()
+    mesh.isolate("c")
+    request = Request()
+
+    mesh["a"].step(ev.Forget(request, "c"))
+    mesh.settle()
+    everyone = mesh["b"].submit(put("k2", "v"), replicas="all", deadline_ms=mesh.now_ms + 5_000)
+    mesh.settle()
+
+    assert request.committed
+    assert everyone.committed
+    assert sorted(mesh["b"].replica.members.members) == ["a", "b"]
+
+
+def test_forgetting_who_is_not_there_or_oneself_is_refused() -> None:
+    mesh = three()
+    nobody, myself = Request(), Request()
+
+    mesh["a"].step(ev.Forget(nobody, "zebra"))
+    mesh["a"].step(ev.Forget(myself, "a"))
+    mesh.settle()
+
+    with pytest.raises(NotFoundError, match="zebra"):
+        _ = nobody.committed
+    with pytest.raises(NotFoundError):
+        _ = myself.committed
+
+
+def test_a_peer_with_a_wrong_clock_refuses_its_own_writes_and_still_takes_others() -> None:
+    mesh = Mesh("a", "b", "c", "d")
+    mesh["d"].wall_offset_ms = 60_000
+    mesh.link_all()
+    mesh.run(2_500)
+
+    refused = mesh["d"].submit(put("k", "v"))
+    taken = mesh["a"].submit(put("k", "good"))
+    mesh.settle()
+
+    with pytest.raises(UnavailableError, match="clock is 60000 ms"):
+        _ = refused.committed
+    assert taken.committed
+    assert mesh["d"].value("k") == b"good"
+
+
+def test_an_expired_key_is_hidden_everywhere_and_removed_by_its_writer() -> None:
+    mesh = three()
+    mesh["a"].submit(ops.Put("k", value="v", ttl_ms=2_000))
+    mesh.settle()
+    assert mesh["c"].value("k") == b"v"
+
+    mesh.run(2_100)
+    assert mesh["c"].value("k") is None
+
+    mesh.run(3_000)
+    assert mesh["c"].storage.get(b"rk\0") is None
+    mesh.assert_converged()
+
+
+def test_an_expired_key_whose_writer_is_gone_is_removed_by_another() -> None:
+    mesh = three()
+    mesh["a"].submit(ops.Put("k", value="v", ttl_ms=1_000))
+    mesh.settle()
+    mesh.isolate("a")
+
+    mesh.run(14_000)
+
+    assert mesh["c"].storage.get(b"rk\0") is None
+
+
+def test_garbage_from_a_peer_is_counted_and_changes_nothing() -> None:
+    mesh = three()
+    before = mesh["a"].replica.shown.root
+
+    for payload in (b"", b"\x63", b"\x02junk", b"\x06\xff", b"\x01\x83\x01\x01\x80", b"\x85x"):
+        mesh["a"].step(ev.PeerMessage("b", payload))
+    mesh.settle()
+
+    assert mesh["a"].replica.conversation.rejected >= 5
+    assert mesh["a"].replica.shown.root == before
+
+
+def test_a_large_transaction_travels_in_fragments() -> None:
+    mesh = three()
+    value = "x" * 900_000
+
+    mesh["a"].submit(put("big1", value), put("big2", value))
+    mesh.settle()
+
+    assert mesh["b"].value("big2") == value.encode()
+    mesh.assert_converged()
+
+
+def test_converged_peers_that_tick_touch_no_record() -> None:
+    mesh = three()
+    for n in range(50):
+        mesh["a"].submit(put(f"k{n}", "v"))
+    mesh.run(3_000)
+    reads: list[bytes] = []
+    for host in mesh.hosts.values():
+        get, scan = host.storage.get, host.storage.scan
+
+        def counting_get(key: bytes, get=get) -> bytes | None:  # type: ignore[no-untyped-def]
+            reads.append(key)
+            return get(key)  # type: ignore[no-any-return]
+
+        def counting_scan(start: bytes, stop: bytes, scan=scan, **how: bool):  # type: ignore[no-untyped-def]
+            reads.append(start)
+            return scan(start, stop, **how)
+
+        host.storage.get, host.storage.scan = counting_get, counting_scan  # type: ignore[method-assign, assignment]
+    sent = mesh.bytes_sent
+
+    mesh.run(10_000)
+
+    assert not [key for key in reads if key[:1] in b"rbc"], "a tick read records"
+    assert mesh.bytes_sent == sent

@@ -1,0 +1,48 @@
+"""Multicast DNS, on the loopback interface only."""
+
+import asyncio
+
+import pytest
+import structlog.testing
+
+from gossip.net import discovery
+from tests.gossip.net.mesh_harness import start_mesh, until
+
+
+def test_members_find_each_other_without_seeds() -> None:
+    async def scenario() -> None:
+        a = await start_mesh("mdns-a", mdns=True)
+        b = await start_mesh("mdns-b", mdns=True)
+        stranger = await start_mesh("mdns-c", mdns=True, cluster_id=b"another cluster!")
+        try:
+            await until(lambda: a.mesh.linked() == ["mdns-b"], "a link by discovery")
+
+            assert stranger.mesh.linked() == []
+        finally:
+            for one in (a, b, stranger):
+                await one.mesh.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_network_without_multicast_costs_a_warning_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError("no multicast here")
+
+    monkeypatch.setattr(discovery, "AsyncZeroconf", refuse)
+
+    async def scenario() -> None:
+        a = await start_mesh("a", mdns=True)
+        try:
+            await until(
+                lambda: any(line["event"] == "discovery_failed" for line in lines), "a warning"
+            )
+            assert a.mesh.port > 0
+            assert a.count("failures") == 0
+        finally:
+            await a.mesh.stop()
+
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(scenario())
