@@ -4,13 +4,13 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from crdtstate import __version__
 from typing import Any, final
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from crdtstate import __version__
 from crdtstate.crdt.dots import missing
 from crdtstate.daemon.driver import Driver
 from crdtstate.errors import CrdtstateError, InvalidError, NotFoundError

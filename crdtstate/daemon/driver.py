@@ -25,7 +25,7 @@ from crdtstate.store import operations as ops
 from crdtstate.store.limits import Limits
 from crdtstate.store.ports import Snapshot, Storage
 from crdtstate.tokens import decode_token, encode_token
-from gossip import PAYLOAD_BYTES_MAX
+from gossip import PAYLOAD_BYTES_MAX, Member
 
 __all__ = ["Driver", "Links"]
 
@@ -234,6 +234,10 @@ class Driver:
     def on_digest(self, name: str, digest: bytes) -> None:
         """A probe carried a member's digest."""
         self.step(ev.DigestSeen(name, digest))
+
+    def on_member(self, member: Member) -> None:
+        """A member's liveness or address changed; the replica set is another matter."""
+        _log.info("member_changed", peer=member.name, liveness=member.liveness.name.lower())
 
     def on_link_up(self, name: str) -> None:
         """A link is open."""

@@ -92,9 +92,7 @@ class Conversation:
             case _:
                 return self._antientropy.on_reply(view, kind, fields, now_ms)
 
-    def _push(
-        self, view: PeerView, data: bytes, now_ms: int, wall_ms: int
-    ) -> list[ev.Effect]:
+    def _push(self, view: PeerView, data: bytes, now_ms: int, wall_ms: int) -> list[ev.Effect]:
         frame = decode_frame(data)
         received = self._store.receive(frame, wall_ms)
         if received.own_future:
