@@ -24,6 +24,7 @@ __all__ = ["Call", "WriteOptions"]
 T = TypeVar("T")
 Query = tuple[tuple[str, str], ...]
 TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX = 5_000, 60_000  # Of the server, docs/protocol/native-api.md.
+PAGE_LIMIT = 1_000
 
 
 class WriteOptions(TypedDict, total=False):
@@ -227,7 +228,7 @@ def get(key: str) -> Call[Item | None]:
         return Item(
             key=key,
             type=kind,
-            value=answer.body if kind == "register" else decode_body(answer.body, object),
+            value=answer.body if kind == "register" else decode_body(answer.body, Any),
             version=headers.get("crdtstate-version", ""),
             conflicts=int(headers.get("crdtstate-conflicts", "0")),
             expires_ms=expires,
@@ -291,7 +292,9 @@ def change_set(
     return json_write("POST", "set", key, {"add": [*add], "remove": [*remove]}, o)
 
 
-def apply(key: str, document: Mapping[str, Any], manager: str, o: WriteOptions) -> Call[WriteResult]:
+def apply(
+    key: str, document: Mapping[str, Any], manager: str, o: WriteOptions
+) -> Call[WriteResult]:
     """POST /apply/{key}."""
     return json_write("POST", "apply", key, document, o, query=(("manager", manager),))
 
@@ -306,7 +309,9 @@ def add_to_counter(key: str, amount: int, o: WriteOptions) -> Call[int]:
     return _write("POST", key_path("counter", key), body, o, parse=parse, repeatable=False)
 
 
-def change_bounded(key: str, change: Mapping[str, int | str], o: WriteOptions) -> Call[BoundedState]:
+def change_bounded(
+    key: str, change: Mapping[str, int | str], o: WriteOptions
+) -> Call[BoundedState]:
     """POST /bounded/{key}."""
 
     def parse(answer: Answer) -> BoundedState:

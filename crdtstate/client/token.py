@@ -10,6 +10,7 @@ Invariants:
 from base64 import urlsafe_b64encode
 from binascii import Error as Base64Error
 from binascii import a2b_base64
+from itertools import pairwise
 from threading import Lock
 from typing import final
 
@@ -38,7 +39,7 @@ def _decode(token: str) -> dict[int, int]:
         if any(type(n) is not int or not 0 <= n < 1 << 64 for n in flat):
             raise ValueError("not integers of 64 bits")
         origins = flat[::2]
-        if any(left >= right for left, right in zip(origins, origins[1:], strict=False)):
+        if any(left >= right for left, right in pairwise(origins)):
             raise ValueError("origins are not in order")
     except (ValueError, Base64Error, cbor2.CBORError, RecursionError) as error:
         raise InvalidError(

@@ -31,6 +31,11 @@ class Entry(NamedTuple):
     view: View
     conflicts: int
 
+    @property
+    def value(self) -> Any:
+        """The value: bytes of a register, else JSON."""
+        return self.view.value
+
 
 def find_view(reader: Reader, key: bytes, wall_ms: int) -> tuple[View, int] | None:
     """Return (view, number of losing concurrent values) of a key, or None."""

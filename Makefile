@@ -1,0 +1,55 @@
+# Two commands do all: `make up` runs three peers here, `make test` passes every check.
+# Neither needs root, nor anything but Python 3.11 or newer, make and a C library.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help up test lint types layers check deep bench clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+up: $(VENV)/run.stamp ## Run three peers on this machine (ports 7480, 7490, 7500); Ctrl-C stops them
+	@exec $(BIN)/crdtstate up
+
+test: $(VENV)/dev.stamp lint types layers check ## Run every check and every test but the deep ones
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/codespell README.md CHANGELOG.md docs crdtstate gossip
+
+types: $(VENV)/dev.stamp
+	$(BIN)/mypy
+
+layers: $(VENV)/dev.stamp
+	$(BIN)/lint-imports
+
+check: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -q -rs -m "not deep"
+
+deep: $(VENV)/dev.stamp ## Run what needs minutes: 200 kills, long fuzzing (about 30 minutes)
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -rs -m deep
+
+bench: $(VENV)/dev.stamp ## Measure: puts, visibility, bytes, memory, restart, catch-up
+	$(BIN)/python -m bench.run
+
+clean: ## Remove what the other commands made
+	rm -rf $(VENV) .crdtstate .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "crdtstate needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try make PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet --upgrade 'pip>=25.1'
+	$(PIP) install --quiet -c .ci/constraints.txt -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	$(PIP) install --quiet -c .ci/constraints.txt --group dev
+	@touch $@
