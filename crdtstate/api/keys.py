@@ -13,7 +13,7 @@ from crdtstate.replica.events import Outcome
 from crdtstate.store import operations as ops
 from crdtstate.store.limits import check_key
 from crdtstate.store.reading import Entry, Loser, find_view, list_views, siblings_of
-from crdtstate.store.views import View
+from crdtstate.store.views import View, version_of
 from crdtstate.store.watch import format_revision
 
 __all__ = ["KeyHandlers", "item_of"]
@@ -104,8 +104,13 @@ class KeyHandlers:
         ttl_ms = request.integer("ttl_ms", 0, 1, 1 << 41) or None if request.query else None
         operation = ops.Put(key, value_base64=body, ttl_ms=ttl_ms)
         outcome = await self._write(request, key, [operation])
-        found = find_view(self._backend.storage, key.encode(), self._backend.wall_ms())
-        version = found[0].version if found else ""
+        assert outcome.committed is not None
+        data = outcome.committed.results[0]
+        if data is not None:
+            version = version_of(data)
+        else:  # More than one sibling, or cells beside the life: as a reader sees it.
+            found = find_view(self._backend.storage, key.encode(), self._backend.wall_ms())
+            version = found[0].version if found else ""
         response = self._written(outcome, {"version": version})
         response.headers["Crdtstate-Version"] = version
         return response

@@ -9,19 +9,20 @@ from typing import Any, final
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import RequestHandler
 
 from crdtstate.api.dispatch import Dispatcher
 from crdtstate.api.exchange import Request, Response, error_response
+from crdtstate.api.fast import FastProtocol, Handle
 from crdtstate.errors import CrdtstateError, InvalidError, TooLargeError
 
 __all__ = ["HttpServer"]
 
 _log = structlog.get_logger("crdtstate.api")
 LINE_BYTES_MAX = 16 << 10
+FAST_BODY_BYTES_MAX = 128 << 10
 
 
-class _Protocol(RequestHandler):
+class _Protocol(FastProtocol):
     """aiohttp's connection, with this API's error body for requests that cannot be parsed."""
 
     def handle_error(
@@ -49,18 +50,23 @@ class _Protocol(RequestHandler):
 class _Server(web.Server):
     """aiohttp's low-level server, making connections of our kind."""
 
+    fast_handle: Handle
+    fast_body_bytes_max: int
+
     def __call__(self) -> _Protocol:
-        return _Protocol(self, loop=self._loop, **self._kwargs)
+        protocol = _Protocol(self, loop=self._loop, **self._kwargs)
+        protocol.fast_handle = self.fast_handle
+        protocol.fast_body_bytes_max = self.fast_body_bytes_max
+        return protocol
 
 
 @final
 class HttpServer:
     """Serves one dispatcher on one address until stopped."""
 
-    def __init__(self, dispatcher: Dispatcher, *, body_bytes_max: int, on_bug: Any = None) -> None:
+    def __init__(self, dispatcher: Dispatcher, *, body_bytes_max: int) -> None:
         self._dispatcher = dispatcher
         self._body_bytes_max = body_bytes_max
-        self._on_bug = on_bug
         self._streams: set[asyncio.Task[Any]] = set()
         self._runner: web.ServerRunner | None = None
 
@@ -79,6 +85,8 @@ class HttpServer:
             tcp_keepalive=True,
             auto_decompress=False,
         )
+        server.fast_handle = self._answer
+        server.fast_body_bytes_max = min(self._body_bytes_max, FAST_BODY_BYTES_MAX)
         self._runner = web.ServerRunner(server, handle_signals=False)
         await self._runner.setup()
         site = web.TCPSite(
@@ -105,18 +113,18 @@ class HttpServer:
 
     async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
         request = Request(raw.method, raw.raw_path, raw.headers, self._reader(raw))
-        try:
-            response = await self._dispatcher.handle(request)
-        except (CrdtstateError, asyncio.CancelledError):
-            raise
-        except Exception as error:
-            _log.exception("request_failed", method=raw.method, error=repr(error))
-            if self._on_bug is not None:
-                self._on_bug(error)
-            return _to_aiohttp(error_response(CrdtstateError(f"internal error: {error!r}")))
+        response = await self._answer(request)
         if response.stream is not None:
             return await self._stream(raw, response)
         return _to_aiohttp(response)
+
+    async def _answer(self, request: Request) -> Response:
+        """Answer a request; a bug of ours is logged and answered, and goes no further."""
+        try:
+            return await self._dispatcher.handle(request)
+        except Exception as error:  # noqa: BLE001 - the supervisor of requests.
+            _log.exception("request_failed", method=request.method, error=repr(error))
+            return error_response(CrdtstateError(f"internal error: {error!r}"))
 
     def _reader(self, raw: web.BaseRequest) -> Any:
         async def read_body() -> bytes:

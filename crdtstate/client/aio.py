@@ -48,7 +48,7 @@ _log = structlog.get_logger("crdtstate.client")
 class AsyncClient:
     """The asynchronous twin of `Client`: the same calls, errors and guarantees.
 
-    async with AsyncClient("127.0.0.1:7070") as client:
+    async with AsyncClient("127.0.0.1:7480") as client:
         await client.put("greeting", "hello")
         async with aclosing(client.watch("greet", initial=True)) as events:
             async for event in events:
@@ -61,7 +61,7 @@ class AsyncClient:
         *,
         token_file: str | Path | None = None,
         auth_token: str | None = None,
-        timeout: float = 5.0,  # noqa: ASYNC109 - the overall one of each call, retries included.
+        timeout: float = 5.0,
         causal: bool = True,
         w: int | str = 1,
     ) -> None:
@@ -83,17 +83,20 @@ class AsyncClient:
         await self._link.close()
 
     async def _call(self, call: Call[T], timeout_ms: int | None = None) -> T:
-        attempt = self._session.begin(call, now_ms(), timeout_ms)
+        now = now_ms()
+        attempt = self._session.begin(call, now, timeout_ms)
         while True:
-            planned = attempt.plan(now_ms())
+            planned = attempt.plan(now)
             if planned.pause_ms:
                 await asyncio.sleep(planned.pause_ms / 1000)
             try:
                 answer = await self._link.exchange(planned)
             except LinkError as failure:
-                attempt.failed(failure, now_ms())
+                now = now_ms()
+                attempt.failed(failure, now)
                 continue
-            if attempt.is_settled_by(answer, now_ms()):
+            now = now_ms()
+            if attempt.is_settled_by(answer, now):
                 return call.parse(answer)
 
     # -- keys ------------------------------------------------------------------------------------

@@ -59,13 +59,18 @@ class AsyncLink:
         try:
             async with asyncio.timeout(planned.total_ms / 1000):
                 response = await request
-                refusal = None if response.status == 200 else await _read_all(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._failure(error) from error
         try:
-            yield self._chunks(response) if refusal is None else refusal
+            yield self._chunks(response) if response.status == 200 else await self._rest(response)
         finally:
             response.close()
+
+    async def _rest(self, response: aiohttp.ClientResponse) -> Answer:
+        try:
+            return await _read_all(response)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._failure(error) from error
 
     def _request(
         self, planned: Try, timeout: aiohttp.ClientTimeout

@@ -47,7 +47,7 @@ class Endpoints:
     """Addresses of the peers in the order given, sticky to the last good one."""
 
     def __init__(self, given: str | Sequence[str]) -> None:
-        """Take "127.0.0.1:7070", "http://host:port", several with commas, or a sequence of them.
+        """Take "127.0.0.1:7480", "http://host:port", several with commas, or a sequence of them.
 
         Raises: InvalidError (code invalid_parameter).
         """

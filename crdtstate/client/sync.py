@@ -91,16 +91,20 @@ class Client:
         self._connections.close()
 
     def _call(self, call: Call[T], timeout_ms: int | None = None) -> T:
-        attempt = self._session.begin(call, now_ms(), timeout_ms)
+        now = now_ms()
+        attempt = self._session.begin(call, now, timeout_ms)
         while True:
-            planned = attempt.plan(now_ms())
-            time.sleep(planned.pause_ms / 1000)
+            planned = attempt.plan(now)
+            if planned.pause_ms:
+                time.sleep(planned.pause_ms / 1000)
             try:
                 answer = self._connections.exchange(planned)
             except LinkError as failure:
-                attempt.failed(failure, now_ms())
+                now = now_ms()
+                attempt.failed(failure, now)
                 continue
-            if attempt.is_settled_by(answer, now_ms()):
+            now = now_ms()
+            if attempt.is_settled_by(answer, now):
                 return call.parse(answer)
 
     # -- keys ------------------------------------------------------------------------------------
@@ -226,8 +230,8 @@ class Client:
         ...     txn.require("account", absent=True)
         ...     txn.put("account", "open")
         ...     txn.set_add("accounts", "account")
-        >>> txn.result.changed
-        2
+        >>> client.get_value("account"), client.get_value("accounts")
+        (b'open', ['account'])
         """
         transaction = Transaction()
         yield transaction

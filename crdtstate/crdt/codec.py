@@ -199,7 +199,8 @@ _REGISTER_HEAD = b"\x81\x85\x80\x1b"
 _HEAD_LENGTHS = {24: 1, 25: 2, 26: 4, 27: 8}
 
 
-def _head(major: int, n: int) -> bytes:
+def head(major: int, n: int) -> bytes:
+    """Return the shortest CBOR head of a major type (its upper three bits) and a number."""
     if n < 24:
         return bytes((major | n,))
     if n < 0x100:
@@ -216,9 +217,9 @@ def encode_register(dot: Dot, stamp: int, value: bytes) -> bytes:
     return (
         _REGISTER_HEAD
         + dot[0].to_bytes(8, "big")
-        + _head(0x00, dot[1])
-        + _head(0x00, stamp)
-        + _head(0x40, len(value))
+        + head(0x00, dot[1])
+        + head(0x00, stamp)
+        + head(0x40, len(value))
         + value
     )
 

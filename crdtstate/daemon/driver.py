@@ -81,6 +81,17 @@ class Driver:
         self._token: str | None = None
         self._stopping = False
         self.persists = 0
+        # A table, not a match: msgspec's instance checks cost more than some of the effects.
+        self._performers: dict[type, Callable[[Any], None]] = {
+            ev.Reply: self._perform_reply,
+            ev.Persist: self._perform_persist,
+            ev.Send: self._send,
+            ev.RevisionDurable: self._perform_revision,
+            ev.WakeAt: self._perform_wake,
+            ev.RunAgain: self._run_again,
+            ev.NewIdentity: self._perform_identity,
+            ev.Forgotten: self._perform_forgotten,
+        }
 
     def start(self, links: Links | None) -> None:
         """Begin; `links` None is a replica without a network."""
@@ -116,36 +127,35 @@ class Driver:
                 self._settle(event.request, self._refusal())
             return
         for effect in self.replica.step(self.now_ms(), self.wall_ms(), event):
-            self._perform(effect)
+            self._performers[type(effect)](effect)
 
-    def _perform(self, effect: ev.Effect) -> None:
-        match effect:
-            case ev.Reply():
-                self._settle(effect.request, effect.outcome)
-            case ev.Persist():
-                self.persists += 1
-                self._committer.commit(effect.batch)
-            case ev.Send():
-                self._send(effect)
-            case ev.RevisionDurable():
-                self._token = None
-                self._wake()
-                if self._links is not None:
-                    self._links.digest_changed()
-            case ev.WakeAt():
-                self._wake_at(effect.at_ms)
-            case ev.RunAgain():
-                self._run_again(effect)
-            case ev.NewIdentity():
-                self._start(self._new_identity(effect.reason))
-            case ev.Forgotten():
-                if self._links is not None:
-                    self._links.forget(effect.name)
+    def _perform_reply(self, effect: ev.Reply) -> None:
+        self._settle(effect.request, effect.outcome)
+
+    def _perform_persist(self, effect: ev.Persist) -> None:
+        self.persists += 1
+        self._committer.commit(effect.batch)
+
+    def _perform_revision(self, _effect: ev.RevisionDurable) -> None:
+        self._token = None
+        self._wake()
+        if self._links is not None:
+            self._links.digest_changed()
+
+    def _perform_wake(self, effect: ev.WakeAt) -> None:
+        self._wake_at(effect.at_ms)
+
+    def _perform_identity(self, effect: ev.NewIdentity) -> None:
+        self._start(self._new_identity(effect.reason))
+
+    def _perform_forgotten(self, effect: ev.Forgotten) -> None:
+        if self._links is not None:
+            self._links.forget(effect.name)
 
     def _settle(self, request: Any, outcome: ev.Outcome | CrdtstateError) -> None:
         if request.done():  # Its client has gone.
             return
-        if isinstance(outcome, CrdtstateError):
+        if type(outcome) is not ev.Outcome:
             request.set_exception(outcome)
         else:
             request.set_result(outcome)

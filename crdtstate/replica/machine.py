@@ -13,7 +13,8 @@ Invariants:
 """
 
 from collections import deque
-from typing import Any, assert_never, final
+from collections.abc import Callable
+from typing import Any, final
 
 import msgspec
 
@@ -93,6 +94,20 @@ class Replica:
         self._wanted: list[_Wanted] = []
         self._backlog: deque[ev.Submit | ev.Forget | ev.PeerMessage] = deque()
         self._now_ms = self._wall_ms = 0
+        # A table, not a match: msgspec's instance checks cost more than some of the inputs.
+        self._takers: dict[type, Callable[[Any, list[ev.Effect]], None]] = {
+            ev.Submit: self._submit_or_queue,
+            ev.Forget: self._submit_or_queue,
+            ev.PeerMessage: self._take_payload,
+            ev.Durable: self._on_durable,
+            ev.DigestSeen: self._on_digest,
+            ev.Tick: self._on_tick,
+            ev.Again: self._on_again,
+            ev.Wait: self._on_wait,
+            ev.LinkUp: self._on_link_up,
+            ev.LinkDown: self._on_link_down,
+            ev.IdentityTaken: self._on_identity,
+        }
 
     # -- the one mutating method ---------------------------------------------------------------
 
@@ -102,37 +117,28 @@ class Replica:
         if self._started_ms is None:
             self._started_ms = now_ms
         effects: list[ev.Effect] = []
-        match event:
-            case ev.Submit() | ev.Forget():
-                self._submit_or_queue(event, effects)
-            case ev.PeerMessage():
-                self._take_payload(event, effects)
-            case ev.Durable():
-                self._on_durable(effects)
-            case ev.DigestSeen():
-                effects += self.conversation.digest(event.name, event.digest, now_ms, wall_ms)
-            case ev.Tick():
-                self._on_tick(effects)
-            case ev.Again():
-                self._on_again(event.work, effects)
-            case ev.Wait():
-                self.waiters.add(
-                    event.request, event.vector, event.replicas, event.deadline_ms, None
-                )
-                effects += self.waiters.ask(event.vector)
-                effects += self.waiters.check(now_ms)
-            case ev.LinkUp():
-                effects += self.conversation.link_up(event.name)
-            case ev.LinkDown():
-                self.conversation.link_down(event.name)
-            case ev.IdentityTaken():
-                self.store.adopt_origin(event.origin)
-                self.standing.taken()
-            case _:
-                assert_never(event)
+        self._takers[type(event)](event, effects)
         if not self.antientropy.joining:
             self._settle(effects)
         return effects
+
+    def _on_digest(self, event: ev.DigestSeen, effects: list[ev.Effect]) -> None:
+        effects += self.conversation.digest(event.name, event.digest, self._now_ms, self._wall_ms)
+
+    def _on_wait(self, event: ev.Wait, effects: list[ev.Effect]) -> None:
+        self.waiters.add(event.request, event.vector, event.replicas, event.deadline_ms, None)
+        effects += self.waiters.ask(event.vector)
+        effects += self.waiters.check(self._now_ms)
+
+    def _on_link_up(self, event: ev.LinkUp, effects: list[ev.Effect]) -> None:
+        effects += self.conversation.link_up(event.name)
+
+    def _on_link_down(self, event: ev.LinkDown, _effects: list[ev.Effect]) -> None:
+        self.conversation.link_down(event.name)
+
+    def _on_identity(self, event: ev.IdentityTaken, _effects: list[ev.Effect]) -> None:
+        self.store.adopt_origin(event.origin)
+        self.standing.taken()
 
     def _take_payload(self, event: ev.PeerMessage, effects: list[ev.Effect]) -> None:
         if self.antientropy.joining:
@@ -159,7 +165,7 @@ class Replica:
         """Take again what was queued; what still has to wait is queued again, in order."""
         queued, self._backlog = self._backlog, deque()
         for event in queued:
-            if isinstance(event, ev.PeerMessage):
+            if type(event) is ev.PeerMessage:
                 self._take_payload(event, effects)
             else:
                 self._submit_or_queue(event, effects)
@@ -183,7 +189,7 @@ class Replica:
     def _submit(self, event: ev.Submit | ev.Forget, effects: list[ev.Effect]) -> None:
         try:
             self._check_clock()
-            if isinstance(event, ev.Forget):
+            if type(event) is ev.Forget:
                 self._replies.append((event.request, self._forget(event.name)))
                 return
             committed = self.store.submit(event.operations, event.preconditions, self._wall_ms)
@@ -242,7 +248,7 @@ class Replica:
         self._replies, self._wanted = [], []
         effects.append(ev.Persist(batch))
 
-    def _on_durable(self, effects: list[ev.Effect]) -> None:
+    def _on_durable(self, _event: ev.Durable, effects: list[ev.Effect]) -> None:
         batch = self._in_flight
         assert batch is not None, "REP-2"
         self._in_flight = None
@@ -301,7 +307,7 @@ class Replica:
 
     # -- time and work in slices ---------------------------------------------------------------
 
-    def _on_tick(self, effects: list[ev.Effect]) -> None:
+    def _on_tick(self, _event: ev.Tick, effects: list[ev.Effect]) -> None:
         assert self._started_ms is not None
         age_ms = self._now_ms - self._started_ms
         standing = self.standing
@@ -340,7 +346,8 @@ class Replica:
         due = self.antientropy.next_due_ms()
         return regular if due is None else max(self._now_ms + 10, min(due, regular))
 
-    def _on_again(self, work: str, effects: list[ev.Effect]) -> None:
+    def _on_again(self, event: ev.Again, effects: list[ev.Effect]) -> None:
+        work = event.work
         if work != "join":
             effects += self.antientropy.serve_step(work.removeprefix("serve:"))
             return

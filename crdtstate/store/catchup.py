@@ -232,10 +232,11 @@ class Joiner:
     def _put(self, record_id: bytes, record: Record) -> None:
         store = self._store
         data = encode_record(record) if record else None
-        if store.table.get_encoded(record_id) == data:
+        before = store.table.get_encoded(record_id)
+        if before == data:
             return
         self.changed += 1
-        store.table.put_encoded(record_id, data, record)
+        store.table.put_encoded(record_id, before, data, record)
         if LIFE in record:
             store.note_expiry(record_id, winner(record[LIFE])[2])
 

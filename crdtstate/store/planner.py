@@ -59,6 +59,7 @@ class Planner:
         self.table, self.dot, self.stamp, self.wall_ms = table, dot, stamp, wall_ms
         self.limits, self.resolve_member = limits, resolve_member
         self.changes: dict[tuple[bytes, Path], Change] = {}
+        self.before: dict[bytes, bytes | None] = {}  # what the table held, as far as looked at
         self.plain: dict[bytes, bytes] = {}  # record id -> encoded register
         self.records: dict[bytes, Record] = {}  # record id -> everything else
         self.removed: dict[bytes, None] = {}  # ids whose life this transaction ends
@@ -102,13 +103,17 @@ class Planner:
             return encode_record(record) if record else None
         if record_id in self.plain:
             return self.plain[record_id]
-        return self.table.get_encoded(record_id)
+        if record_id in self.before:
+            return self.before[record_id]
+        data = self.before[record_id] = self.table.get_encoded(record_id)
+        return data
 
     def record(self, record_id: bytes) -> Record:
         """Return the working copy of a record."""
         record = self.records.get(record_id)
         if record is None:
-            data = self.plain.pop(record_id, None) or self.table.get_encoded(record_id)
+            data = self.encoded(record_id)
+            self.plain.pop(record_id, None)
             record = self.records[record_id] = decode_record(data) if data else {}
         return record
 
@@ -242,8 +247,10 @@ class Planner:
             self.require_type(operation.key, view, "register")
             same = view.value == content and view.record is None
             if same and expires_ms is None and view.expires_ms is None:
+                self.results.append(self.encoded(record_id))
                 return  # PLN-2
         self._put_life(record_id, encode_life("register", content, expires_ms))
+        self.results.append(self.plain.get(record_id))
 
     def _put_life(self, record_id: bytes, value: bytes) -> None:
         """Set the life cell; the commonest change of all, so it avoids decoding."""

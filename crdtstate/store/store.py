@@ -159,7 +159,8 @@ class Store:
         for record_id in touched:
             record = planner.records.get(record_id)
             if record is None:
-                self.table.put_encoded(record_id, planner.plain[record_id])
+                before = planner.before[record_id]
+                self.table.put_encoded(record_id, before, planner.plain[record_id])
             else:
                 self.table.put(record_id, record)
         self._finish(Transaction(planner.dot, planner.stamp, past, changes), touched, wall_ms)
@@ -265,12 +266,10 @@ class Store:
             data = table.get_encoded(record_id)
             change = changes[0]
             if data is None or (register_dot(data) or (0, 0)) in change.observed:
-                table.put_encoded(
-                    record_id,
-                    None
-                    if change.value is None
-                    else encode_register(transaction.dot, transaction.stamp, change.value),
-                )
+                value = change.value
+                dot, stamp = transaction.dot, transaction.stamp
+                after = None if value is None else encode_register(dot, stamp, value)
+                table.put_encoded(record_id, data, after)
                 return
         record = table.get(record_id)
         for change in changes:

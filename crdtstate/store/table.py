@@ -96,16 +96,25 @@ class Table:
 
     def put(self, record_id: bytes, record: Record) -> None:
         """Store the record and what is derived from it; an empty one is removed."""
-        self.put_encoded(record_id, encode_record(record) if record else None, record)
+        data = encode_record(record) if record else None
+        self.put_encoded(record_id, self.get_encoded(record_id), data, record)
 
     def put_encoded(
-        self, record_id: bytes, data: bytes | None, record: Record | None = None
+        self,
+        record_id: bytes,
+        before: bytes | None,
+        data: bytes | None,
+        record: Record | None = None,
     ) -> None:
-        """Store encoded bytes; `record` is their decoded form unless it is a plain register."""
-        key = b"r" + record_id
-        before = self.read(key)
+        """Store encoded bytes.
+
+        Args:
+            before: What is there now, as `get_encoded` returned it.
+            record: The decoded form of `data`, unless that is a plain register or nothing.
+        """
         if before == data:
             return
+        key = b"r" + record_id
         self.fingerprint.change(record_id, before, data)
         self.write(key, data)
         if record_id[0] == 1:  # No client's key starts so; membership reads these.

@@ -19,7 +19,7 @@ Invariants:
 from typing import Any, NamedTuple, final
 
 from crdtstate.crdt.clock import STAMP_MAX
-from crdtstate.crdt.codec import decode_path, dumps, strict_loads
+from crdtstate.crdt.codec import decode_path, dumps, head, strict_loads
 from crdtstate.crdt.dots import (
     ORIGIN_MIN,
     SEQ_MAX,
@@ -98,16 +98,25 @@ def check_record_id(record_id: Any) -> None:
 
 def encode_body(stamp: int, past: dict[int, int], changes: list[Change]) -> bytes:
     """Encode once; the bytes are then carried as they are, to disk and to every peer."""
-    return dumps(
-        [
-            stamp,
-            encode_flat(past),
-            [
-                [c.record_id, list(c.path), c.value, [n for dot in c.observed for n in dot]]
-                for c in changes
-            ],
-        ]
-    )
+    parts = [b"\x83", head(0x00, stamp), dumps(encode_flat(past)) if past else b"\x80"]
+    parts.append(head(0x80, len(changes)))
+    for change in changes:
+        _encode_change(change, parts)
+    return b"".join(parts)
+
+
+def _encode_change(change: Change, parts: list[bytes]) -> None:
+    """Append the bytes that `dumps` gives for the change; by hand, as it is done for every write."""
+    record_id, path, value, observed = change
+    parts += (b"\x84", head(0x40, len(record_id)), record_id)
+    parts.append(dumps(list(path)) if path else b"\x80")
+    if value is None:
+        parts.append(b"\xf6")
+    else:
+        parts += (head(0x40, len(value)), value)
+    parts.append(head(0x80, 2 * len(observed)))
+    for origin, seq in observed:
+        parts += (b"\x1b", origin.to_bytes(8, "big"), head(0x00, seq))
 
 
 _FRAME_HEAD = b"\x84"
@@ -121,22 +130,11 @@ def encode_frame(origin: int, first: int, bodies: list[bytes]) -> bytes:
             _FRAME_HEAD,
             dumps(origin),
             dumps(first),
-            array_head(len(bodies)),
+            head(0x80, len(bodies)),
             *bodies,
             _NO_SIGNATURE,
         )
     )
-
-
-def array_head(n: int) -> bytes:
-    """Return the CBOR head of a list of `n` items."""
-    if n < 24:
-        return bytes((0x80 | n,))
-    if n < 0x100:
-        return bytes((0x98, n))
-    if n < 0x10000:
-        return bytes((0x99, n >> 8, n & 255))
-    return b"\x9a" + n.to_bytes(4, "big")
 
 
 def decode_frame(data: bytes) -> Frame:
