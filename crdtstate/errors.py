@@ -1,4 +1,4 @@
-"""The exception tree. Every error names the thing, the limit and the value, and carries them as data.
+"""The exception tree. Every error names the thing, the limit and the value, as data too.
 
 `code` is the stable machine-readable name that the HTTP API sends and the client raises again;
 `status` is its HTTP status. Three kinds of wrong: the caller's mistake and the world's refusal are

@@ -65,8 +65,7 @@ class Call(Generic[T]):
             query.append(("w", str(w)))
         if timeout_ms != TIMEOUT_MS_DEFAULT:
             query.append(("timeout_ms", str(max(1, min(timeout_ms, TIMEOUT_MS_MAX)))))
-        # Spaces as %20: not every server reads "+" as one.
-        return f"{self.path}?{urlencode(query, quote_via=quote)}" if query else self.path
+        return f"{self.path}?{encode_query(query)}" if query else self.path
 
 
 # -- shapes of answers -----------------------------------------------------------------------------
@@ -170,6 +169,18 @@ def key_path(kind: str, key: str) -> str:
     except UnicodeEncodeError as error:
         raise InvalidError(
             f"key {key[:64]!r} is not Unicode text: {error.reason}", code="invalid_key", key=key
+        ) from error
+
+
+def encode_query(query: Iterable[tuple[str, str]]) -> str:
+    """Return the query of a target. Raises: InvalidError (code invalid_parameter)."""
+    try:
+        # Spaces as %20: not every server reads "+" as one.
+        return urlencode([*query], quote_via=quote)
+    except UnicodeEncodeError as error:
+        raise InvalidError(
+            f"parameter {error.object[:64]!r} is not Unicode text: {error.reason}",
+            code="invalid_parameter",
         ) from error
 
 

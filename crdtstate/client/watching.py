@@ -11,13 +11,12 @@ Invariants:
 
 from collections.abc import Iterator
 from typing import Any, final
-from urllib.parse import quote, urlencode
 
 import msgspec
 
 from crdtstate.client.answer import Answer, decode_body
 from crdtstate.client.attempt import CONNECT_MS_MAX, SLACK_MS, Session, Try, jitter_ms
-from crdtstate.client.calls import ItemShape, to_item
+from crdtstate.client.calls import ItemShape, encode_query, to_item
 from crdtstate.client.failures import error_of, unreachable
 from crdtstate.errors import BehindError, CompactedError, CrdtstateError, UnavailableError
 from crdtstate.model import Event
@@ -109,7 +108,7 @@ class WatchMachine:
         return Try(
             endpoint=self._endpoint,
             method="GET",
-            target="/watch?" + urlencode(query, quote_via=quote),
+            target="/watch?" + encode_query(query),
             headers=self._session.headers(token=self._with_token),
             body=None,
             pause_ms=pause_ms,

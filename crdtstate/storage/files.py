@@ -1,4 +1,4 @@
-"""EDGE: small files that must never be half written: temporary, sync, rename, sync of the folder."""
+"""EDGE: small files, never half written: temporary, sync, rename, sync of the folder."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""EDGE: the file of cluster keys: base64, one a line, the first one seals. Readable by its owner."""
+"""EDGE: the file of cluster keys: base64, one a line, the first seals; its owner's alone."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""From intents to changes: one planner plans one transaction against the table as the writer sees it.
+"""From intents to changes: a planner plans one transaction on the table as the writer sees it.
 
 It works on copies of the records that it touches, so that a transaction that is refused half-way
 has changed nothing. A later operation of the same transaction sees the earlier ones; of two changes
@@ -16,8 +16,6 @@ from crdtstate.crdt.codec import (
     decode_record,
     encode_record,
     encode_register,
-    encode_value,
-    read_value,
     register_value,
 )
 from crdtstate.crdt.dots import Dot
@@ -29,18 +27,17 @@ from crdtstate.crdt.record import (
     apply_set,
     observed_at,
     observed_below,
-    winner,
 )
 from crdtstate.errors import InvalidError, PreconditionError, TooLargeError, WrongTypeError
 from crdtstate.store import operations as ops
-from crdtstate.store.document import APPLIED, flatten, merge_patch, unflatten
 from crdtstate.store.limits import Limits, check_key, check_value
 from crdtstate.store.rights import plan_bounded
 from crdtstate.store.table import Table
 from crdtstate.store.transaction import Change, make_record_id, split_record_id
+from crdtstate.store.types import plan_counter, plan_flag, plan_map, plan_set
 from crdtstate.store.views import View, encode_life, life_of, view_of
 
-__all__ = ["Planner"]
+__all__ = ["Planner", "put_content"]
 
 
 @final
@@ -219,13 +216,13 @@ class Planner:
             case ops.Delete():
                 self.results.append(self.delete(key))
             case ops.MapPut() | ops.MapMerge() | ops.Apply():
-                self._map(key, operation)
+                plan_map(self, key, operation)
             case ops.SetAdd() | ops.SetRemove():
-                self._set(key, operation)
+                plan_set(self, key, operation)
             case ops.CounterAdd():
-                self._counter(key, operation)
+                self.results.append(plan_counter(self, key, operation))
             case ops.FlagSet():
-                self._flag(key, operation)
+                plan_flag(self, key, operation)
             case ops.BoundedCreate() | ops.BoundedAdd() | ops.BoundedTake() | ops.BoundedTransfer():
                 self.results.append(plan_bounded(self, key, operation))
             case _:
@@ -300,101 +297,6 @@ class Planner:
         record_id = self.fresh_life(key)
         self.put_path(record_id, LIFE, encode_life(type_name))
         return record_id
-
-    def _map(self, key: bytes, operation: ops.MapPut | ops.MapMerge | ops.Apply) -> None:
-        depth_max = self.limits.path_depth_max
-        given = flatten(
-            merge_patch({}, operation.value)
-            if isinstance(operation, ops.MapMerge)
-            else operation.value,
-            depth_max,
-        )
-        record_id = self.open(key, operation.key, "map")
-        record = self.record(record_id)
-        content = [p for p in record if p != LIFE and p[0] != APPLIED]
-        target = given
-        if isinstance(operation, ops.MapMerge):
-            target = flatten(merge_patch(unflatten(record), operation.value), depth_max)
-        if isinstance(operation, ops.Apply):
-            gone = self._applied_before(record_id, operation.manager, given)
-        else:
-            gone = [p for p in content if p not in target]
-        for path in gone:
-            self.drop_leaf(record_id, path)
-        for path, value in target.items():
-            self._put_leaf(record_id, path, encode_value(value), asserted=path in given)
-
-    def _applied_before(self, record_id: bytes, manager: str, given: dict[Path, Any]) -> list[Path]:
-        """Return what the manager gave before and no longer gives; remember what it gives."""
-        place, record = (APPLIED, manager), self.record(record_id)
-        cell = record.get(place, {})
-        before = {
-            tuple(steps)
-            for _, value in cell.values()
-            for steps in read_value(value) or ()
-            if type(steps) is list
-        }
-        if before != set(given) or len(cell) > 1:
-            self.put_path(record_id, place, encode_value([list(p) for p in sorted(given)]))
-        # A scalar where there was an object, or the reverse, hides what is there: it goes too.
-        hidden = [
-            p
-            for p in record
-            if p != LIFE and p[0] != APPLIED and p not in given and _in_the_way(p, given)
-        ]
-        return sorted({p for p in before if p in record and p not in given} | set(hidden))
-
-    def _put_leaf(self, record_id: bytes, path: Path, value: bytes, *, asserted: bool) -> None:
-        cell = self.record(record_id).get(path)
-        if cell and winner(cell)[2] == value and not (asserted and len(cell) > 1):
-            return  # PLN-2
-        self.put_path(record_id, path, value)
-
-    def _set(self, key: bytes, operation: ops.SetAdd | ops.SetRemove) -> None:
-        for element in operation.elements:
-            if len(element.encode()) > self.limits.set_element_bytes_max:
-                raise TooLargeError(
-                    f"set element is {len(element.encode())} bytes, over "
-                    f"set_element_bytes_max={self.limits.set_element_bytes_max}",
-                    limit=self.limits.set_element_bytes_max,
-                    value=len(element.encode()),
-                )
-        if isinstance(operation, ops.SetRemove) and self.find(key) is None:
-            return
-        record_id = self.open(key, operation.key, "set")
-        for element in operation.elements:
-            path = ("~" + element,)
-            if isinstance(operation, ops.SetRemove):
-                self.drop_path(record_id, path)
-            elif path not in self.record(record_id):
-                self.put_path(record_id, path, encode_value(value=True))
-
-    def _counter(self, key: bytes, operation: ops.CounterAdd) -> None:
-        if not -(1 << 62) < operation.amount < 1 << 62:
-            raise InvalidError(f"amount {operation.amount} is not within -2**62 to 2**62")
-        record_id = self.open(key, operation.key, "counter")
-        path = ("=" + f"{self.dot[0]:016x}",)
-        cell = self.record(record_id).get(path)
-        total = (read_value(winner(cell)[2]) if cell else 0) + operation.amount
-        if operation.amount or cell is None:
-            self.put_path(record_id, path, encode_value(total))
-        view = self.view(key)
-        self.results.append(view.value if view else total)
-
-    def _flag(self, key: bytes, operation: ops.FlagSet) -> None:
-        record_id = self.open(key, operation.key, "flag")
-        on = ("!on",) in self.record(record_id)
-        if operation.value and not on:
-            self.put_path(record_id, ("!on",), encode_value(value=True))
-        elif on and not operation.value:
-            self.drop_path(record_id, ("!on",))
-
-
-def _in_the_way(path: Path, given: dict[Path, Any]) -> bool:
-    """Tell whether `path` lies above or below a leaf that is given."""
-    if any(path[:depth] in given for depth in range(1, len(path))):
-        return True
-    return any(other[: len(path)] == path for other in given)
 
 
 def put_content(operation: ops.Put) -> bytes:

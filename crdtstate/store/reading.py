@@ -83,8 +83,7 @@ def list_views(
     entries: list[Entry] = []
     lives: list[View | None] = []
     current: bytes | None = None
-    scanned = 0
-    for storage_key, data in reader.scan(start, stop):
+    for scanned, (storage_key, data) in enumerate(reader.scan(start, stop)):
         key, _ = split_record_id(storage_key[1:])
         if key != current:
             _add_entry(entries, current, lives)
@@ -92,7 +91,6 @@ def list_views(
                 return entries, current
             current, lives = key, []
         lives.append(view_of(data, wall_ms))
-        scanned += 1
     _add_entry(entries, current, lives)
     return entries, None
 

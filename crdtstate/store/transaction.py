@@ -106,7 +106,7 @@ def encode_body(stamp: int, past: dict[int, int], changes: list[Change]) -> byte
 
 
 def _encode_change(change: Change, parts: list[bytes]) -> None:
-    """Append the bytes that `dumps` gives for the change; by hand, as it is done for every write."""
+    """Append the bytes that `dumps` gives for the change; by hand, since every write does it."""
     record_id, path, value, observed = change
     parts += (b"\x84", head(0x40, len(record_id)), record_id)
     parts.append(dumps(list(path)) if path else b"\x80")

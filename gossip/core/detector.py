@@ -2,14 +2,15 @@
 
 Source: [DGM02] sections 3 and 4.3; stretching by local health, nacks: [DPC18].
 
-Invariants: PROBE-1, PROBE-2 (gossip.core.probe).
+Invariants:
+    DET-1  A relayed probe is answered exactly once: by an ack or by a nack.
 """
 
 from typing import NamedTuple, final
 
 from gossip.core import effects as fx
 from gossip.core.group import Group
-from gossip.core.ports import Liveness, Member
+from gossip.core.ports import Liveness
 from gossip.core.probe import Probe, Rounds
 from gossip.core.wire import Kind, Packet, encode
 
@@ -44,6 +45,8 @@ class Detector:
         """Begin within one interval, at a moment of chance: members must not march in step."""
         interval = self._group.config.probe_interval_ms
         self.next_probe_ms = now_ms + self._group.rng.randrange(interval)
+        dead_interval = self._group.config.dead_probe_interval_ms
+        self.next_dead_ms = now_ms + self._group.rng.randrange(dead_interval)
 
     def next_due_ms(self) -> int:
         """Return when `advance` has something to do."""
@@ -122,7 +125,7 @@ class Detector:
     ) -> None:
         """Ping a target for somebody who cannot reach it."""
         target = self._group.table.get(packet.target)
-        if target is None or len(self._relays) >= RELAYS_MAX:
+        if target is None or len(self._relays) >= RELAYS_MAX or target.name == self._group.name:
             return
         sequence = self._group.next_sequence()
         ends_at_ms = now_ms + self._group.config.probe_timeout_ms
@@ -159,7 +162,7 @@ class Detector:
             self.probe.indirect_at_ms += lag_ms
             self.probe.ends_at_ms += lag_ms
 
-    def forget(self, member: Member) -> None:
+    def forget(self, name: str) -> None:
         """The member is gone for good."""
-        if self.probe is not None and self.probe.target == member.name:
+        if self.probe is not None and self.probe.target == name:
             self.probe = None

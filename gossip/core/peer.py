@@ -2,14 +2,16 @@
 
     step(now_ms, input) -> effects
 
-Source: [DGM02], [DPC18]. Departures: pings carry a hash of the table, and whoever sees another one
-sends its list (instead of full exchanges every 30 s); a dead member is contacted every few seconds;
-pings and acks carry the application's digest.
+Source: [DGM02], [DPC18].
+
+Departures: pings carry a hash of the table, and whoever sees another one sends its list (instead
+of full exchanges every 30 s); a dead member is contacted every few seconds; pings and acks carry
+the application's digest; gossip.core.beliefs on deaths that are hearsay.
 
 Invariants:
-    PEER-G1  A machine never believes anything of itself but that it is alive, until it leaves.
+    PEER-G1  A machine that has left says nothing.
     PEER-G2  Malformed packets change nothing.
-    PEER-G3  Every suspect has exactly one running suspicion.
+    PEER-G3  The same arguments and the same inputs at the same times give the same effects.
 """
 
 import random
@@ -18,12 +20,22 @@ from typing import assert_never, final
 
 from gossip.core import effects as fx
 from gossip.core import messages as msg
+from gossip.core.beliefs import Beliefs
 from gossip.core.config import Config
 from gossip.core.detector import Detector
-from gossip.core.group import Group
+from gossip.core.group import Address, Group
+from gossip.core.joining import Joining
 from gossip.core.ports import Liveness, Member
-from gossip.core.suspicion import suspicion_bounds_ms, suspicion_timeout_ms
-from gossip.core.wire import INCARNATION_MAX, Kind, Packet, decode, encode
+from gossip.core.wire import (
+    DIGEST_BYTES_MAX,
+    INCARNATION_MAX,
+    METADATA_BYTES_MAX,
+    NAME_BYTES_MAX,
+    Kind,
+    Packet,
+    Update,
+    decode,
+)
 from gossip.errors import GossipError, RemoteProtocolError
 
 __all__ = ["Peer", "Stats"]
@@ -45,29 +57,15 @@ class Stats:
 
 
 @final
-class _Suspicion:
-    """A suspect's time to refute."""
-
-    __slots__ = ("accusers", "expected", "least_ms", "most_ms", "started_ms")
-
-    def __init__(self, now_ms: int, accuser: str, members: int, config: Config) -> None:
-        self.started_ms = now_ms
-        self.accusers = {accuser: None}
-        self.least_ms, self.most_ms = suspicion_bounds_ms(
-            members, config.probe_interval_ms, config.suspicion_mult
-        )
-        self.expected = min(config.suspicion_mult - 2, members - 2)
-
-    def ends_at_ms(self) -> int:
-        """Return when the suspect is declared dead."""
-        return self.started_ms + suspicion_timeout_ms(
-            len(self.accusers) - 1, self.expected, self.least_ms, self.most_ms
-        )
-
-
-@final
 class Peer:
-    """The machine. Its driver gives inputs and performs effects in order."""
+    """The machine. Its driver gives inputs and performs effects in order.
+
+    Args:
+        incarnation: Higher than in earlier lives of this name; seconds since 1970 will do.
+
+    Raises:
+        GossipError: An argument is over its limit.
+    """
 
     def __init__(
         self,
@@ -80,95 +78,102 @@ class Peer:
         metadata: bytes = b"",
         incarnation: int = 1,
     ) -> None:
-        if not 0 < incarnation <= INCARNATION_MAX:
-            raise GossipError(f"incarnation {incarnation} is not within 1 to 2**48")
+        if not 0 < incarnation < INCARNATION_MAX:
+            raise GossipError(f"incarnation {incarnation} is not within 1 to 2**48 - 1")
+        if not 0 < len(name.encode()) <= NAME_BYTES_MAX:
+            raise GossipError(f"name {name!r} is not text of 1 to {NAME_BYTES_MAX} bytes")
+        _check_bytes("metadata", metadata, METADATA_BYTES_MAX)
         me = Member(
             name=name, host=host, port=port, incarnation=incarnation, liveness=Liveness.ALIVE,
             metadata=metadata,
         )  # fmt: skip
-        self._config = config
         self._group = Group(config, rng, me)
+        self._beliefs = Beliefs(self._group)
         self._detector = Detector(self._group)
-        self._suspicions: dict[str, _Suspicion] = {}
-        self._told_ms: dict[str, int] = {}  # When a list last went to a member.
+        self._joining = Joining(self._group)
         self._next_gossip_ms = 0
+        self._started = False
         self._left = False
-        self._refutations = 0
 
     # -- the one mutating method ---------------------------------------------------------------
 
     def step(self, now_ms: int, event: msg.Input) -> list[fx.Effect]:
-        """Take one input. Cost: O(members) at most."""
+        """Take one input.
+
+        Raises:
+            GossipError: Metadata or a digest is over its limit; nothing has changed.
+
+        Cost: O(members) at most.
+        """
         effects: list[fx.Effect] = []
+        if self._left:
+            return effects  # PEER-G1
         match event:
             case msg.Started():
+                self._started = True
                 self._detector.start(now_ms)
-                self._group.queue.push(self._group.table.me)
+                self._group.queue.push(Update(self._group.table.me))
             case msg.Tick():
                 pass
             case msg.Received(sender, data):
                 self._receive(now_ms, sender, data, effects)
             case msg.Join(host, port):
-                join = Packet(Kind.JOIN, updates=(self._group.table.me,))
-                effects.append(fx.SendDatagram(host, port, encode(join)))
+                self._joining.ask(now_ms, (host, port), effects)
             case msg.MetadataChanged(metadata):
-                self._assert_self(0, effects, metadata=metadata)
+                self._change_metadata(metadata, effects)
             case msg.DigestChanged(digest):
+                _check_bytes("digest", digest, DIGEST_BYTES_MAX)
                 self._group.digest = digest
             case msg.LinkObserved(name):
-                self._detector.heard(name)
+                self._observe(now_ms, name, effects)
             case msg.StreamProbeResult(name, ok):
                 if ok:
-                    self._detector.heard(name)
+                    self._observe(now_ms, name, effects)
             case msg.LagObserved(lag_ms):
                 self._detector.lagged(lag_ms)
+                self._beliefs.suspicions.delay(lag_ms)
             case msg.Forget(name):
-                self._forget(name)
+                self._beliefs.forget(name)
+                self._detector.forget(name)
             case msg.Leave():
                 self._leave(effects)
             case _:
                 assert_never(event)
-        if not self._left and self._detector.next_probe_ms is not None:
+        if self._started and not self._left:
             self._advance(now_ms, effects)
-            effects.append(fx.WakeAt(self._next_due_ms(now_ms)))
+            effects.append(fx.WakeAt(self._due_ms(now_ms)))
         return effects
 
     def _advance(self, now_ms: int, effects: list[fx.Effect]) -> None:
         failed = self._detector.advance(now_ms, effects)
         if failed is not None:
-            judged = self._group.table.judge(failed, Liveness.SUSPECT)
-            if judged is not None:
-                self._believed(now_ms, judged, self._group.name, effects)
-        for name in sorted(self._suspicions):
-            if now_ms >= self._suspicions[name].ends_at_ms():
-                del self._suspicions[name]
-                judged = self._group.table.judge(name, Liveness.DEAD)
-                if judged is not None:
-                    self._believed(now_ms, judged, self._group.name, effects)
+            self._beliefs.suspect(now_ms, failed, effects)
+        self._beliefs.expire(now_ms, effects)
+        self._joining.advance(now_ms, effects)
         if len(self._group.queue) and now_ms >= self._next_gossip_ms:
             self._gossip(now_ms, effects)
 
-    def _next_due_ms(self, now_ms: int) -> int:
+    def _due_ms(self, now_ms: int) -> int:
         due = [self._detector.next_due_ms()]
-        due += [suspicion.ends_at_ms() for suspicion in self._suspicions.values()]
+        due += self._beliefs.suspicions.due_ms()
+        due += self._joining.due_ms()
         if len(self._group.queue):
             due.append(self._next_gossip_ms)
         return max(now_ms + 1, min(due))
 
     def _gossip(self, now_ms: int, effects: list[fx.Effect]) -> None:
-        group = self._group
-        self._next_gossip_ms = now_ms + self._config.gossip_interval_ms
+        group, config = self._group, self._group.config
+        self._next_gossip_ms = now_ms + config.gossip_interval_ms
         others = group.table.others(Liveness.ALIVE, Liveness.SUSPECT)
-        count = min(self._config.gossip_fanout, len(others))
-        for member in group.rng.sample(others, count):
+        if not others:
+            group.queue.clear()  # Whoever comes will see that its table has another hash.
+        for member in group.rng.sample(others, min(config.gossip_fanout, len(others))):
             updates = list(group.updates_for(member.name))
             effects += group.lists((member.host, member.port), updates)
 
     # -- packets -------------------------------------------------------------------------------
 
-    def _receive(
-        self, now_ms: int, sender: tuple[str, int], data: bytes, effects: list[fx.Effect]
-    ) -> None:
+    def _receive(self, now_ms: int, sender: Address, data: bytes, effects: list[fx.Effect]) -> None:
         try:
             packet = decode(data)
         except RemoteProtocolError as error:  # PEER-G2
@@ -176,13 +181,13 @@ class Peer:
             return
         group = self._group
         if packet.sender == group.name:
-            if packet.kind != Kind.JOIN or packet.updates[0] != group.table.me:
-                self._name_conflict(sender, packet, effects)
+            if packet.kind == Kind.JOIN:
+                self._beliefs.claimed(now_ms, packet.updates[0].member, sender, effects)
             return
         if group.table.is_forgotten(packet.sender):
             return
-        for member in packet.updates:
-            self._learn(now_ms, member, packet.sender, sender, effects)
+        for update in packet.updates:
+            self._beliefs.learn(now_ms, update, packet.sender, sender, effects)
         match packet.kind:
             case Kind.PING:
                 self._on_ping(now_ms, sender, packet, effects)
@@ -194,118 +199,55 @@ class Peer:
             case Kind.NACK:
                 self._detector.nacked(packet.sequence)
             case Kind.JOIN:
-                effects += group.lists(sender, group.table.all())
+                effects += group.table_for(sender)
             case _:
                 pass
-        known = group.table.get(packet.sender)
-        doubted = known is not None and known.liveness in (Liveness.SUSPECT, Liveness.DEAD)
-        if known is not None and doubted and packet.kind != Kind.PING:  # Its ack said so already.
-            self._tell(now_ms, known, [known], effects)
+        if packet.kind != Kind.PING:  # The ack says it already.
+            self._tell_if_doubted(now_ms, packet.sender, sender, effects)
 
     def _on_ping(
-        self, now_ms: int, sender: tuple[str, int], packet: Packet, effects: list[fx.Effect]
+        self, now_ms: int, sender: Address, packet: Packet, effects: list[fx.Effect]
     ) -> None:
         group = self._group
         if packet.target != group.name:
             return  # Meant for whoever had this address before.
         effects.append(group.ack(sender, packet.sender, packet.sequence))
         self._note_digest(packet, effects)
-        known = group.table.get(packet.sender)
-        if known is None:  # It knows us, and we do not know it: introduce ourselves.
-            join = Packet(Kind.JOIN, updates=(group.table.me,))
-            effects.append(fx.SendDatagram(*sender, encode(join)))
-        elif packet.table_hash != group.table.hash():
-            self._tell(now_ms, known, group.table.all(), effects)
+        known = group.table.get(packet.sender) is not None
+        if known and packet.table_hash != group.table.hash():
+            group.tell_table(now_ms, sender, packet.sender, effects)
+        elif not known and len(group.table) < group.config.members_max:
+            effects.append(group.join(sender))  # It knows us, and we do not know it.
 
-    def _tell(
-        self, now_ms: int, member: Member, records: list[Member], effects: list[fx.Effect]
+    def _tell_if_doubted(
+        self, now_ms: int, name: str, to: Address, effects: list[fx.Effect]
     ) -> None:
-        last = self._told_ms.get(member.name)
-        if last is None or now_ms - last >= self._config.list_interval_ms:
-            self._told_ms[member.name] = now_ms
-            effects += self._group.lists((member.host, member.port), records)
+        known = self._group.table.get(name)
+        if known is not None and known.liveness in (Liveness.SUSPECT, Liveness.DEAD):
+            self._group.tell_doubt(now_ms, to, known, effects)
 
     def _note_digest(self, packet: Packet, effects: list[fx.Effect]) -> None:
         if packet.digest and self._group.table.get(packet.sender) is not None:
             effects.append(fx.DigestSeen(packet.sender, packet.digest))
 
-    def _name_conflict(
-        self, sender: tuple[str, int], packet: Packet, effects: list[fx.Effect]
-    ) -> None:
-        me = self._group.table.me
-        if sender != (me.host, me.port):
-            effects.append(
-                fx.Rejected(sender, f"name conflict: {packet.sender!r} is this member's own name")
-            )
+    # -- the rest ------------------------------------------------------------------------------
 
-    # -- beliefs -------------------------------------------------------------------------------
+    def _observe(self, now_ms: int, name: str, effects: list[fx.Effect]) -> None:
+        """A stream delivered: the member lives, and should say so to the others."""
+        self._detector.heard(name)
+        self._beliefs.suspicions.restart(now_ms, name)
+        known = self._group.table.get(name)
+        if known is not None:
+            self._tell_if_doubted(now_ms, name, (known.host, known.port), effects)
 
-    def _learn(
-        self,
-        now_ms: int,
-        member: Member,
-        teller: str,
-        sender: tuple[str, int],
-        effects: list[fx.Effect],
-    ) -> None:
-        group = self._group
-        if member.name == group.name:
-            self._hear_of_self(member, sender, effects)
-        elif group.table.accept(member):
-            self._believed(now_ms, member, teller, effects)
-        elif member.liveness is Liveness.SUSPECT and member == group.table.get(member.name):
-            suspicion = self._suspicions.get(member.name)
-            if suspicion is not None:
-                suspicion.accusers[teller] = None  # An independent confirmation.
-
-    def _hear_of_self(
-        self, member: Member, sender: tuple[str, int], effects: list[fx.Effect]
-    ) -> None:
-        """PEER-G1: whatever is said of us and is not so, we refute with a higher incarnation."""
-        me = self._group.table.me
-        if self._left or member.incarnation < me.incarnation or member == me:
-            return
-        elsewhere = (member.host, member.port) != (me.host, me.port)
-        if elsewhere and member.liveness is Liveness.ALIVE:
-            where = f"{member.host}:{member.port}"
-            reason = f"name conflict: {me.name!r} is also said to be at {where}"
-            effects.append(fx.Rejected(sender, reason))
-        if member.incarnation >= INCARNATION_MAX:
-            effects.append(fx.Rejected(sender, "own incarnation is at its bound"))
-            return
-        self._refutations += 1
-        if member.liveness is not Liveness.ALIVE:
-            self._group.health.note(1)
-        self._assert_self(member.incarnation, effects)
-
-    def _assert_self(self, above: int, effects: list[fx.Effect], **changes: object) -> None:
-        me = self._group.table.assert_self(above, **changes)
-        self._group.queue.push(me)
-        effects.append(fx.MemberChanged(me))
-
-    def _believed(self, now_ms: int, member: Member, teller: str, effects: list[fx.Effect]) -> None:
-        """A record of another member changed: spread it, watch it, say so."""
-        group = self._group
-        group.queue.push(member)
-        if member.liveness is Liveness.SUSPECT:
-            self._suspicions[member.name] = _Suspicion(
-                now_ms, teller, len(group.table), self._config
-            )
-        else:
-            self._suspicions.pop(member.name, None)
-        effects.append(fx.MemberChanged(member))
-
-    def _forget(self, name: str) -> None:
-        member = self._group.table.forget(name)
-        self._suspicions.pop(name, None)
-        self._told_ms.pop(name, None)
-        self._group.queue.drop(name)
-        if member is not None:
-            self._detector.forget(member)
+    def _change_metadata(self, metadata: bytes, effects: list[fx.Effect]) -> None:
+        _check_bytes("metadata", metadata, METADATA_BYTES_MAX)
+        if metadata != self._group.table.me.metadata:
+            self._beliefs.assert_self(0, effects, metadata)
 
     def _leave(self, effects: list[fx.Effect]) -> None:
         group = self._group
-        gone = replace(group.table.me, liveness=Liveness.LEFT)
+        gone = Update(replace(group.table.me, liveness=Liveness.LEFT))
         self._left = True
         for member in group.table.others(Liveness.ALIVE, Liveness.SUSPECT):
             effects += group.lists((member.host, member.port), [gone])
@@ -326,15 +268,20 @@ class Peer:
             dead=kinds.count(Liveness.DEAD),
             health=self._group.health.score,
             probes_failed=self._detector.failures,
-            refutations=self._refutations,
+            refutations=self._beliefs.refutations,
             updates_queued=len(self._group.queue),
         )
 
     def check(self) -> None:
         """Assert what is redundant."""
-        table = self._group.table
-        assert table.me.liveness is Liveness.ALIVE, "PEER-G1"
-        suspects = {m.name for m in table.others(Liveness.SUSPECT)}
-        assert suspects == self._suspicions.keys(), "PEER-G3"
-        assert 0 <= self._group.health.score <= self._config.health_max, "HEA-1"
-        assert len(table) <= self._config.members_max, "TBL-3"
+        table, health = self._group.table, self._group.health
+        assert table.me.liveness is Liveness.ALIVE, "BEL-1"
+        suspects = [member.name for member in table.others(Liveness.SUSPECT)]
+        assert suspects == self._beliefs.suspicions.names(), "BEL-2"
+        assert 0 <= health.score <= self._group.config.health_max, "HEA-1"
+        table.check()
+
+
+def _check_bytes(what: str, value: bytes, bytes_max: int) -> None:
+    if len(value) > bytes_max:
+        raise GossipError(f"{what} is {len(value)} bytes, over {bytes_max}")

@@ -6,12 +6,14 @@
     NACK   [4, sequence, from]                        I asked it, and it does not answer
     JOIN   [5, record]                                who are you all? this is me
     LIST   [6, from, updates]
-    record [name, host, port, incarnation, liveness, metadata]
+    record [name, host, port, incarnation, liveness, metadata], and of a suspect also the accuser
 
 Invariants:
     GWI-1  Decoding any bytes returns a packet or raises RemoteProtocolError.
+    GWI-2  One packet has one encoding: what decodes encodes to the same bytes.
 """
 
+import re
 from typing import Any, NamedTuple, final
 
 import cbor2
@@ -19,14 +21,26 @@ import cbor2
 from gossip.core.ports import Liveness, Member
 from gossip.errors import RemoteProtocolError
 
-__all__ = ["Kind", "Packet", "decode", "encode", "encoded_record", "record_bytes"]
+__all__ = [
+    "DIGEST_BYTES_MAX",
+    "INCARNATION_MAX",
+    "METADATA_BYTES_MAX",
+    "NAME_BYTES_MAX",
+    "Kind",
+    "Packet",
+    "Update",
+    "decode",
+    "encode",
+    "update_bytes",
+]
 
 VERSION = b"\x01"
 INCARNATION_MAX = 1 << 48
 NAME_BYTES_MAX = 64
 METADATA_BYTES_MAX = 256
 DIGEST_BYTES_MAX = 64
-_HOST_BYTES_MAX = 255
+_HOST = re.compile(r"[0-9A-Za-z_.:%-]{1,255}")  # What may be handed to a socket.
+_RECORD_FIELDS_BYTES = 28  # Most that a record's numbers and the heads of its texts take.
 
 
 @final
@@ -34,6 +48,14 @@ class Kind:
     """The first field of a packet."""
 
     PING, ACK, ASK, NACK, JOIN, LIST = range(1, 7)
+
+
+@final
+class Update(NamedTuple):
+    """A member's record on its way, and of a suspect who says so: "" is nobody in particular."""
+
+    member: Member
+    accuser: str = ""
 
 
 @final
@@ -46,26 +68,29 @@ class Packet(NamedTuple):
     target: str = ""
     table_hash: int = 0
     digest: bytes = b""
-    updates: tuple[Member, ...] = ()
+    updates: tuple[Update, ...] = ()
 
 
-def encoded_record(member: Member) -> list[Any]:
-    """Return the wire form of a member."""
-    return [
+def _encoded(update: Update) -> list[Any]:
+    member, accuser = update
+    fields: list[Any] = [
         member.name, member.host, member.port, member.incarnation, int(member.liveness),
         member.metadata,
     ]  # fmt: skip
+    return [*fields, accuser] if accuser else fields
 
 
-def record_bytes(member: Member) -> int:
-    """Return about how many bytes a record takes in a packet."""
-    return len(member.name) + len(member.host) + len(member.metadata) + 20
+def update_bytes(update: Update) -> int:
+    """Return a bound, tight to a few bytes, on what an update takes in a packet."""
+    member, accuser = update
+    texts = len(member.name.encode()) + len(member.host) + len(accuser.encode())
+    return texts + len(member.metadata) + _RECORD_FIELDS_BYTES
 
 
 def encode(packet: Packet) -> bytes:
     """Return the plaintext of a packet."""
     p = packet
-    updates = [encoded_record(member) for member in p.updates]
+    updates = [_encoded(update) for update in p.updates]
     fields: list[Any]
     match p.kind:
         case Kind.PING:
@@ -123,8 +148,8 @@ def decode(data: bytes) -> Packet:
     found: dict[str, Any] = {}
     for name, value in zip(shape, fields[1:], strict=True):
         if name == "record":
-            found["updates"] = (_decode_record(value),)
-            found["sender"] = found["updates"][0].name
+            found["updates"] = (_update(value),)
+            found["sender"] = found["updates"][0].member.name
         else:
             found[name] = _CHECKS[name](value)
     return Packet(fields[0], **found)
@@ -148,19 +173,19 @@ def _digest(value: Any) -> bytes:
     return value
 
 
-def _updates(value: Any) -> tuple[Member, ...]:
+def _updates(value: Any) -> tuple[Update, ...]:
     if type(value) is not list:
         raise RemoteProtocolError("packet's updates are not a list")
-    return tuple(_decode_record(item) for item in value)
+    return tuple(_update(item) for item in value)
 
 
-def _decode_record(item: Any) -> Member:
-    if type(item) is not list or len(item) != 6:
-        raise RemoteProtocolError("a member record has six fields")
-    name, host, port, incarnation, liveness, metadata = item
+def _update(item: Any) -> Update:
+    if type(item) is not list or not 6 <= len(item) <= 7:
+        raise RemoteProtocolError("a member's record has six fields, or seven with its accuser")
+    name, host, port, incarnation, liveness, metadata = item[:6]
     _name(name)
-    if type(host) is not str or not 0 < len(host) <= _HOST_BYTES_MAX:
-        raise RemoteProtocolError("a member's host is not text of sane length")
+    if type(host) is not str or _HOST.fullmatch(host) is None:
+        raise RemoteProtocolError("a member's host is not 1 to 255 characters of an address")
     if type(port) is not int or not 0 < port < 1 << 16:
         raise RemoteProtocolError("a member's port is out of range")
     if type(incarnation) is not int or not 0 <= incarnation <= INCARNATION_MAX:
@@ -169,10 +194,13 @@ def _decode_record(item: Any) -> Member:
         raise RemoteProtocolError("a member's liveness is unknown")
     if type(metadata) is not bytes or len(metadata) > METADATA_BYTES_MAX:
         raise RemoteProtocolError(f"a member's metadata is over {METADATA_BYTES_MAX} bytes")
-    return Member(
+    if len(item) == 7 and liveness != Liveness.SUSPECT:
+        raise RemoteProtocolError("a member that is no suspect has an accuser")
+    member = Member(
         name=name, host=host, port=port, incarnation=incarnation,
         liveness=Liveness(liveness), metadata=metadata,
     )  # fmt: skip
+    return Update(member, _name(item[6])) if len(item) == 7 else Update(member)
 
 
 _CHECKS: dict[str, Any] = {
