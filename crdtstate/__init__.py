@@ -9,6 +9,8 @@ Names are loaded when first used, so that importing one part does not pay for th
 
 from typing import TYPE_CHECKING, Any
 
+from crdtstate.version import VERSION
+
 if TYPE_CHECKING:
     from crdtstate.client import AsyncClient as AsyncClient
     from crdtstate.client import Client as Client
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from crdtstate.embedded import open as open  # noqa: A004 - the name users expect.
 
 __all__ = ["AsyncClient", "Client", "Embedded", "__version__", "open"]
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _PLACES = {
     "AsyncClient": "crdtstate.client",

@@ -56,6 +56,5 @@ def join_tokens(a: str | None, b: str | None) -> str | None:
         return a or b
     left, right = decode_token(a), decode_token(b)
     for origin, seq in right.items():
-        if left.get(origin, 0) < seq:
-            left[origin] = seq
+        left[origin] = max(left.get(origin, 0), seq)
     return encode_token(left)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from crdtstate.client.failures import AuthenticationError, UnknownOutcomeError
 from crdtstate.client.sync import Client
-from crdtstate.client.token import join_tokens
 from crdtstate.client.txn import Transaction
+from crdtstate.tokens import join_tokens
 
 if TYPE_CHECKING:
     from crdtstate.client.aio import AsyncClient as AsyncClient

@@ -30,7 +30,7 @@ __all__ = ["Attempt", "Session", "Try", "jitter_ms"]
 
 T = TypeVar("T")
 
-SLACK_MS = 250  # The socket waits so much longer than the peer was told to take.
+SLACK_MS = 250  # The socket waits at most so much longer than the peer was told to take.
 CONNECT_MS_MAX = 1_000
 _BACKOFF_MS, _BACKOFF_MS_MAX = 50, 1_000
 _REFUSED = frozenset({"overloaded", "clock_skew", "catching_up", "too_many_watches"})
@@ -126,7 +126,8 @@ class Attempt(Generic[T]):
             body=call.body,
             pause_ms=self._pause_ms,
             connect_ms=min(CONNECT_MS_MAX, share_ms),
-            total_ms=share_ms + SLACK_MS,
+            # A quarter, so that the slack of a peer that hangs does not eat the next one's time.
+            total_ms=share_ms + min(SLACK_MS, left_ms // 4 if others else SLACK_MS),
         )
 
     def failed(self, failure: LinkError, now_ms: int) -> None:

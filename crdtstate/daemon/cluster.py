@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from crdtstate import __version__
 from crdtstate.crdt.dots import missing
 from crdtstate.daemon.driver import Driver
 from crdtstate.errors import CrdtstateError, InvalidError, NotFoundError
 from crdtstate.replica.events import Outcome
+from crdtstate.version import VERSION
 from gossip import GossipError, Liveness, Mesh, key_id_of
 
 __all__ = ["PeerCluster"]
@@ -68,7 +68,7 @@ class PeerCluster(Collector):
         store = replica.store
         return {
             "cluster": self._cluster_id.hex(),
-            "version": __version__,
+            "version": VERSION,
             "vector": {f"{o:016x}": s for o, s in sorted(replica.shown.vector.items())},
             "fingerprint": f"{replica.shown.root:032x}",
             "disk_bytes": driver.storage.size_bytes(),

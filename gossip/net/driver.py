@@ -1,8 +1,8 @@
 """Drives the membership machine: inputs in, effects performed in order, one at a time.
 
 Invariants:
-    DRV-1  The machine is never stepped from within its own effects.
-    DRV-2  The machine is told of our own lateness before it may draw conclusions about others.
+    GDR-1  The machine is never stepped from within its own effects.
+    GDR-2  The machine is told of our own lateness before it may draw conclusions about others.
 """
 
 import asyncio

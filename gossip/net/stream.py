@@ -5,9 +5,9 @@ peer that vanished, so a receiver acknowledges the bytes of data at most once in
 `ack_interval_ms`, and a sender that sees no progress for `unacked_deadline_ms` drops the stream.
 
 Invariants:
-    STR-1  Payloads are handed on in the order of `send`, each at most once.
-    STR-2  After `close`, nothing is handed on and nothing is accepted.
-    STR-3  At most `out_buffer_bytes_max` and one payload are queued.
+    SMX-1  Payloads are handed on in the order of `send`, each at most once.
+    SMX-2  After `close`, nothing is handed on and nothing is accepted.
+    SMX-3  At most `out_buffer_bytes_max` and one payload are queued.
 """
 
 import asyncio

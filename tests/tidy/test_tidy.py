@@ -101,9 +101,12 @@ def test_every_source_is_listed_in_the_references() -> None:
 def test_links_of_the_documents_resolve() -> None:
     broken = []
     for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text()):
-            if "://" not in target and not (path.parent / target).exists():
-                broken.append(f"{name_of(path)}: {target}")
+        targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text())
+        broken += [
+            f"{name_of(path)}: {target}"
+            for target in targets
+            if "://" not in target and not (path.parent / target).exists()
+        ]
     assert not broken
 
 

@@ -58,6 +58,7 @@ class _Blocking:
 
 
 async def _await(awaitable: Any) -> Any:
+    await asyncio.sleep(0.001)  # A program's loop runs between its calls.
     return await awaitable
 
 

@@ -157,11 +157,9 @@ def test_a_call_that_means_one_peer_goes_to_no_other(failure: LinkError | Answer
     attempt = shared.begin(cluster_calls.backup("/b"), 0)
     attempt.plan(0)
 
+    end = attempt.failed if isinstance(failure, LinkError) else attempt.is_settled_by
     with pytest.raises(UnavailableError):
-        if isinstance(failure, LinkError):
-            attempt.failed(failure, 10)
-        else:
-            attempt.is_settled_by(failure, 10)
+        end(failure, 10)  # type: ignore[operator]
 
     assert shared.endpoints.current == "http://a:1"
 

@@ -78,9 +78,12 @@ def test_a_lost_transaction_with_a_counter_is_not_repeated(
 ) -> None:
     peers[0].script = ["lose after"]
 
-    with open_client(kind, endpoints(peers)) as client, pytest.raises(UnknownOutcomeError):
-        with client.transaction() as txn:
-            txn.counter_add("n")
+    with (
+        open_client(kind, endpoints(peers)) as client,
+        pytest.raises(UnknownOutcomeError),
+        client.transaction() as txn,
+    ):
+        txn.counter_add("n")
 
     assert peers[1].requests == []
 
@@ -113,9 +116,11 @@ def test_no_peer_at_all_is_unavailable_in_time(kind: str) -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         started = time.monotonic()
 
-        with open_client(kind, address, timeout=0.5) as client:
-            with pytest.raises(UnavailableError) as caught:
-                client.put("k", "v")
+        with (
+            open_client(kind, address, timeout=0.5) as client,
+            pytest.raises(UnavailableError) as caught,
+        ):
+            client.put("k", "v")
 
     assert caught.value.code == "unreachable"
     assert time.monotonic() - started < 1.5

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crdtstate import tokens
-from crdtstate.client.token import KeptToken, join_tokens
+from crdtstate.client.token import KeptToken
 from crdtstate.errors import InvalidError
+from crdtstate.tokens import join_tokens
 
 integers = st.integers(min_value=0, max_value=(1 << 64) - 1)
 vectors = st.dictionaries(integers, integers, max_size=5)

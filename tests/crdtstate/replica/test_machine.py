@@ -1,12 +1,12 @@
 """The replica machine among others: group commit, pushes, pulls, repairs, identities, waiting."""
 
 import pytest
-from tests.models.mesh import Mesh, Request
 
 from crdtstate.errors import BehindError, NotFoundError, UnavailableError
 from crdtstate.replica import events as ev
 from crdtstate.store import operations as ops
 from crdtstate.store.store import StoreConfig
+from tests.models.mesh import Mesh, Request
 
 
 def three() -> Mesh:
