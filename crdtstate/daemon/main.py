@@ -6,11 +6,14 @@ that was accepted is answered, and the last batch is durable.
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import ipaddress
+import os
 import signal
+import threading
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import structlog
 
@@ -198,8 +201,19 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-async def run(config: PeerConfig, *, announce: Any = None) -> int:
+def _await_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    while os.read(0, 4096):
+        pass
+    with contextlib.suppress(RuntimeError):  # The loop has ended already.
+        loop.call_soon_threadsafe(stop.set)
+
+
+async def run(config: PeerConfig, *, stop_with_stdin: bool = False) -> int:
     """Run one peer until SIGINT or SIGTERM, or until its storage fails; return the exit code.
+
+    Args:
+        stop_with_stdin: Stop also when standard input closes, so that a parent which dies does
+            not leave its peers behind.
 
     Raises: CrdtstateError when it cannot start.
     """
@@ -207,11 +221,14 @@ async def run(config: PeerConfig, *, announce: Any = None) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    if stop_with_stdin:
+        threading.Thread(target=_await_stdin, args=(loop, stop), daemon=True).start()
     peer = Peer(config)
     await peer.start()
     assert peer.driver is not None
-    if announce is not None:
-        announce(peer)
+    # What is there now stays: collections need not look at it again.
+    gc.collect()
+    gc.freeze()
     waits = [
         loop.create_task(stop.wait()),
         loop.create_task(peer.driver.failed.wait()),
