@@ -48,6 +48,7 @@ class Child:
     plan: Plan
     process: "subprocess.Popen[bytes]"
     log: Path
+    answered: bool = False
 
 
 @final
@@ -59,6 +60,7 @@ class Look:
     fields: dict[str, Any] = field(default_factory=dict)
     """Of GET /status; empty when it did not answer."""
     error: str = ""
+    """Why it did not answer; empty while it has never answered."""
 
 
 def plan_peers(count: int, base_port: int, data: Path, *, dev: bool) -> list[Plan]:
@@ -154,9 +156,11 @@ def _look(child: Child) -> Look:
         return Look(name, error=f"{why}: {_last_line(child.log)}")
     try:
         with Client(child.plan.url, timeout=_LOOK_S) as client:
-            return Look(name, dict(client.status().fields))
+            fields = dict(client.status().fields)
     except CrdtstateError as error:
-        return Look(name, error=error.message)
+        return Look(name, error=error.message if child.answered else "")
+    child.answered = True
+    return Look(name, fields)
 
 
 def _last_line(log: Path) -> str:

@@ -105,7 +105,9 @@ def _verdict(looks: Sequence[Look]) -> str:
         return f"{len(there)} of {len(looks)} peers answer"
     if not all(_is_ready(look) for look in looks):
         return "starting"
-    return "converged" if len(states) == 1 else "the peers differ"
+    missing = sum(len(looks) - 1 - len(look.fields["linked"]) for look in looks)
+    links = f", {missing} of {len(looks) * (len(looks) - 1)} links missing" if missing else ""
+    return ("converged" if len(states) == 1 else "the peers differ") + links
 
 
 def _rows(children: Sequence[Child], looks: Sequence[Look]) -> list[tuple[str, ...]]:
@@ -113,7 +115,7 @@ def _rows(children: Sequence[Child], looks: Sequence[Look]) -> list[tuple[str, .
     for child, look in zip(children, looks, strict=True):
         fields = look.fields
         if not fields:
-            rows.append((look.name, child.plan.url, look.error, "", "", "", ""))
+            rows.append((look.name, child.plan.url, look.error or "starting", "", "", "", ""))
             continue
         state = "ready" if fields["ready"] else str(fields["reason"])
         rows.append(
@@ -146,7 +148,7 @@ def _draw(children: Sequence[Child], told: threading.Event) -> None:
     """Show a live table."""
     from rich.live import Live
 
-    looks = [Look(child.plan.name, error="starting") for child in children]
+    looks = [Look(child.plan.name) for child in children]
     with Live(_table(children, looks), auto_refresh=False, transient=True) as live:
         while not told.is_set():
             looks = look_at(children)

@@ -97,9 +97,9 @@ class Conversation:
         received = self._store.receive(frame, wall_ms)
         if received.own_future:
             self._standing.check(self._store.origin, {}, {frame.origin: frame.last})
+        view.learn_entry(frame.origin, frame.last)
         if not received.held or view.pull_after_ms is not None:
             return []
-        view.learn({frame.origin: frame.last})
         view.pull_after_ms = now_ms + PULL_DELAY_MS
         return [ev.WakeAt(view.pull_after_ms)]
 
@@ -132,6 +132,7 @@ class Conversation:
         view.offset_ms = digest[2] - wall_ms
         same_vector, same_root = self._shown.equals(digest)
         if same_vector and same_root:
+            view.learn(self._shown.vector)
             view.pull_after_ms = None
             self._antientropy.repair_due = False
             self._become_ready()

@@ -49,6 +49,11 @@ class PeerView:
         """It has `vector` durable."""
         self.vector = join_vectors(self.vector, vector)
 
+    def learn_entry(self, origin: int, seq: int) -> None:
+        """It has the transactions of `origin` up to `seq` durable, for it pushed them."""
+        if self.vector.get(origin, 0) < seq:
+            self.vector[origin] = seq
+
 
 @final
 class Peers:
