@@ -54,10 +54,13 @@ _SERVE_STEPS = 8
 class _Session:
     """What this replica is asking of one peer."""
 
-    def __init__(self, number: int, peer: str, joiner: Joiner, now_ms: int) -> None:
+    def __init__(
+        self, number: int, peer: str, joiner: Joiner, base: Snapshot | None, now_ms: int
+    ) -> None:
         self.number, self.peer, self.joiner = number, peer, joiner
+        self.base = base  # of a repair: what its bucket sums were read from
         self.progress_ms = now_ms
-        self.repair = False
+        self.repair = base is not None
         self.end: End | None = None
         self.steps: Iterator[None] | None = None  # prepare, then apply
         self.applying = False
@@ -67,8 +70,12 @@ class _Session:
 class _Serving:
     """What this replica is sending to one peer."""
 
-    def __init__(self, session: int, snapshot: Snapshot, steps: Iterator[_Item]) -> None:
+    def __init__(
+        self, session: int, snapshot: Snapshot, steps: Iterator[_Item], now_ms: int
+    ) -> None:
         self.session, self.snapshot, self.steps = session, snapshot, steps
+        self.asked_ms = now_ms
+        self.awaits_buckets = False
 
 
 @final
@@ -103,6 +110,7 @@ class AntiEntropy:
 
     def consider(self, now_ms: int) -> list[Effect]:
         """Start a pull when some linked peer has been ahead for long enough."""
+        self._stop_abandoned(now_ms)
         session = self._session
         if session is not None:
             stale = now_ms - session.progress_ms > SESSION_TIMEOUT_MS
@@ -128,35 +136,36 @@ class AntiEntropy:
 
     def _start(self, view: PeerView, now_ms: int, *, repair: bool) -> list[Effect]:
         self._counter += 1
-        joiner = Joiner(self._store, bytes_max=SESSION_BYTES_MAX)
-        self._session = _Session(self._counter, view.name, joiner, now_ms)
-        self._session.repair = repair
+        base = self._store.table.snapshot() if repair else None
+        joiner = Joiner(self._store, bytes_max=SESSION_BYTES_MAX, base=base)
+        self._session = _Session(self._counter, view.name, joiner, base, now_ms)
         view.pull_after_ms = None
-        if repair:
+        if base is not None:
             self.counts["repairs_started"] += 1
-            self._session.steps = self._ask_repair()
+            self._session.steps = self._read_sums(base)
             return [RunAgain("join")]
         self.counts["pulls_started"] += 1
         vector = encode_flat(self._shown.vector)
         return [Send(view.name, encode_message(Kind.PULL, self._counter, vector))]
 
-    def _ask_repair(self) -> Iterator[None]:
+    def _read_sums(self, base: Snapshot) -> Iterator[None]:
         """Read the bucket sums of our durable state; `_sums` is set when it ends."""
         self._sums: dict[int, int] = {}
-        snapshot = self._store.table.snapshot()
-        try:
-            for sums in read_buckets(snapshot):
-                if sums is None:
-                    yield
-                else:
-                    self._sums = sums
-        finally:
-            snapshot.close()
+        for sums in read_buckets(base):
+            if sums is None:
+                yield
+            else:
+                self._sums = sums
 
     def _drop(self) -> None:
-        self._session = None
+        self._close_session()
         self._store.touched_during_join = None
         self.counts["sessions_dropped"] += 1
+
+    def _close_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None and session.base is not None:
+            session.base.close()
 
     def link_down(self, name: str) -> None:
         """The link is gone, and all sessions over it (CAT-1), unless only local work is left."""
@@ -182,9 +191,10 @@ class AntiEntropy:
             message = encode_message(Kind.BUCKETS, session.number, groups, pack_sums(sums))
             return [Send(view.name, message)]
         buckets = None if fields[2] is None else _check_numbers(fields[2], 1 << 16)
+        if (buckets is not None) != session.repair:
+            raise RemoteProtocolError("the end is not that of this kind of session")
         session.end = End(fields[1], buckets)
-        snapshot = self._store.table.snapshot()
-        session.steps = _closing(session.joiner.prepare(session.end, snapshot), snapshot)
+        session.steps = session.joiner.prepare(session.end)
         return [RunAgain("join")]
 
     def _refused(self, session: _Session, view: PeerView, why: str, now_ms: int) -> list[Effect]:
@@ -214,7 +224,7 @@ class AntiEntropy:
         return True, []
 
     def _ended(self, session: _Session) -> None:
-        self._session = None
+        self._close_session()
         assert session.end is not None
         self._peers.view(session.peer).learn(session.end.target)
         self.counts["records_joined"] += session.joiner.changed
@@ -226,29 +236,45 @@ class AntiEntropy:
 
     # -- serving -------------------------------------------------------------------------------
 
-    def on_request(self, view: PeerView, kind: int, fields: list[Any]) -> list[Effect]:
+    def on_request(
+        self, view: PeerView, kind: int, fields: list[Any], now_ms: int
+    ) -> list[Effect]:
         """Take PULL, GROUPS or BUCKETS. Raises: RemoteProtocolError."""
         name, number = view.name, fields[0]
         if self.repair_due or self.joining:  # AE-3
             return [Send(name, encode_message(Kind.REFUSED, number, "busy"))]
-        snapshot = self._store.table.snapshot()
         steps: Iterator[_Item]
+        if kind == Kind.BUCKETS:
+            return self._serve_buckets(name, fields)
+        if kind == Kind.GROUPS and len(fields[1]) != 8 * GROUPS:
+            raise RemoteProtocolError("a repair starts with 256 group sums")
+        self._stop_serving(name)
+        snapshot = self._store.table.snapshot()
         if kind == Kind.PULL:
             steps = serve_pull(snapshot, fields[1])
-        elif kind == Kind.GROUPS:
-            if len(fields[1]) != 8 * GROUPS:
-                snapshot.close()
-                raise RemoteProtocolError("a repair starts with 256 group sums")
-            steps = _differing_groups(snapshot, fields[1], number)
         else:
-            groups = _check_numbers(fields[1], GROUPS)
-            if len(fields[2]) != len(groups) * 256 * 8:
-                snapshot.close()
-                raise RemoteProtocolError("a repair names 256 bucket sums a group")
-            steps = _differing_buckets(snapshot, groups, fields[2])
-        self._stop_serving(name)
-        self._serving[name] = _Serving(number, snapshot, steps)
+            steps = _differing_groups(snapshot, fields[1], number)
+        serving = self._serving[name] = _Serving(number, snapshot, steps, now_ms)
+        serving.awaits_buckets = kind == Kind.GROUPS
         return [RunAgain("serve:" + name, name)]
+
+    def _serve_buckets(self, name: str, fields: list[Any]) -> list[Effect]:
+        """The second question of a repair is answered from the snapshot of the first (CAT-2)."""
+        number, groups = fields[0], _check_numbers(fields[1], GROUPS)
+        if len(fields[2]) != len(groups) * 256 * 8:
+            raise RemoteProtocolError("a repair names 256 bucket sums a group")
+        serving = self._serving.get(name)
+        if serving is None or serving.session != number or not serving.awaits_buckets:
+            return [Send(name, encode_message(Kind.REFUSED, number, "busy"))]
+        serving.awaits_buckets = False
+        serving.steps = _differing_buckets(serving.snapshot, groups, fields[2])
+        return [RunAgain("serve:" + name, name)]
+
+    def _stop_abandoned(self, now_ms: int) -> None:
+        """Release snapshots whose second question never came."""
+        for name, serving in sorted(self._serving.items()):
+            if serving.awaits_buckets and now_ms - serving.asked_ms > 2 * SESSION_TIMEOUT_MS:
+                self._stop_serving(name)
 
     def serve_step(self, name: str) -> list[Effect]:
         """Send the next part to `name`."""
@@ -262,6 +288,8 @@ class AntiEntropy:
                     message = _encode_item(serving.session, item)
                     return [Send(name, message), RunAgain("serve:" + name, name)]
         except StopIteration:
+            if serving.awaits_buckets:
+                return []
             self._stop_serving(name)
             self.counts["sessions_served"] += 1
             return []
@@ -280,6 +308,7 @@ class AntiEntropy:
 
     def stop(self) -> None:
         """Release every snapshot."""
+        self._close_session()
         for name in sorted(self._serving):
             self._stop_serving(name)
 
@@ -321,13 +350,6 @@ def _differing_buckets(
             if mine[8 * at : 8 * at + 8] != theirs[8 * at : 8 * at + 8]
         ]
         yield from serve_repair(snapshot, differing)
-
-
-def _closing(steps: Iterator[None], snapshot: Snapshot) -> Iterator[None]:
-    try:
-        yield from steps
-    finally:
-        snapshot.close()
 
 
 def _check_numbers(numbers: Any, below: int) -> list[int]:

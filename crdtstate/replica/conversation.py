@@ -88,7 +88,7 @@ class Conversation:
                 view.wants = {o: max(s, view.wants.get(o, 0)) for o, s in fields[0].items()}
                 return self._waiters.answer_wants()
             case Kind.PULL | Kind.GROUPS | Kind.BUCKETS:
-                return self._antientropy.on_request(view, kind, fields)
+                return self._antientropy.on_request(view, kind, fields, now_ms)
             case _:
                 return self._antientropy.on_reply(view, kind, fields, now_ms)
 

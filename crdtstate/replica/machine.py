@@ -323,6 +323,7 @@ class Replica:
         if not self.antientropy.joining:
             if standing.confirmed:
                 self.expiry.tick(self._wall_ms)
+            self.store.drop_stale_held(self._wall_ms)
             self.store.index.trim(self.shown.revision, self._wall_ms)
         effects.append(ev.WakeAt(self._next_wake_ms()))
 

@@ -144,13 +144,18 @@ def _ids_in(snapshot: Snapshot, wanted: bytearray) -> Iterator[bytes]:
 class Joiner:
     """The receiving side of one session: stages parts, then joins all of them in one batch.
 
+    A repair compares the bucket sums of two snapshots. `base` is the receiver's: a bucket with
+    equal sums holds there what the other holds at its target, whatever happens here meanwhile.
+
     `prepare` and `apply` are generators that pause every few hundred records. Between the first
     step of `apply` and its end the caller must neither change the store nor close its batch.
     """
 
-    def __init__(self, store: Store, *, bytes_max: int) -> None:
-        self._store = store
+    def __init__(self, store: Store, *, bytes_max: int, base: Snapshot | None = None) -> None:
+        self._store, self._base = store, base
         self._bytes_max = bytes_max
+        if base is not None:
+            self._track()
         self._records: dict[bytes, bytes | None] = {}
         self._events: list[tuple[Dot, Event]] = []
         self._bytes = 0
@@ -172,12 +177,19 @@ class Joiner:
                 f"session staged {self._bytes} bytes, over session_bytes_max={self._bytes_max}"
             )
 
-    def prepare(self, end: End, own: Snapshot) -> Iterator[None]:
-        """Join in advance; `own` is a snapshot of the receiver's durable state, now."""
+    def _track(self) -> None:
+        """Note from now on which records change, those not yet durable among them (CAT-3)."""
         store = self._store
         store.touched_during_join = dict.fromkeys(store.table.pending_records())
-        if end.buckets is not None:
-            yield from self._stage_own(end.buckets, own)
+
+    def prepare(self, end: End) -> Iterator[None]:
+        """Join in advance. Raises: RemoteProtocolError for an end of the other kind of session."""
+        if (end.buckets is None) != (self._base is None):
+            raise RemoteProtocolError("the end is not that of this kind of session")
+        if end.buckets is None or self._base is None:
+            self._track()
+        else:
+            yield from self._stage_own(end.buckets, self._base)
         for n, record_id in enumerate(self._records, 1):
             self._joined[record_id] = self._join(record_id, end.target)
             if n % _SLICE == 0:
@@ -215,19 +227,26 @@ class Joiner:
             self._put(record_id, record)
             if n % _SLICE == 0:
                 yield
-        if end.buckets is not None:
-            yield from self._put_unstaged(end, touched)
+        if end.buckets is not None and self._base is not None:
+            self._put_unstaged(end, end.buckets, self._base, touched)
         self.alarm = end.buckets is not None and equal and self.changed > 0
         self._advance(end, wall_ms)
 
-    def _put_unstaged(self, end: End, touched: dict[bytes, None]) -> Iterator[None]:
-        """Records that appeared here since the scan of `prepare` and lie in repaired buckets."""
-        buckets = set(end.buckets or ())
+    def _put_unstaged(
+        self, end: End, repaired: list[int], base: Snapshot, touched: dict[bytes, None]
+    ) -> None:
+        """Records that changed here since the sums were compared, and that nobody has staged.
+
+        In a repaired bucket the other side has none of them; in a bucket whose sums were equal it
+        has what the base has.
+        """
+        buckets = set(repaired)
         for record_id in touched:
-            if record_id not in self._records and bucket_of(record_id) in buckets:
-                self._records[record_id] = None
+            if record_id not in self._records:
+                repaired_too = bucket_of(record_id) in buckets
+                same = None if repaired_too else base.get(Family.RECORD + record_id)
+                self._records[record_id] = same
                 self._put(record_id, self._join(record_id, end.target))
-        yield
 
     def _put(self, record_id: bytes, record: Record) -> None:
         store = self._store

@@ -9,7 +9,8 @@ transaction names only the entries that changed since its origin's previous one.
 Invariants:
     STR-1  A transaction is applied only when its origin's previous one and its past are covered.
     STR-2  What a change observed is removed; nothing else is (given STR-1 this equals the oracle).
-    STR-3  Held transactions are bounded; over the bound they are dropped and a pull gets them.
+    STR-3  Held transactions are bounded in number and age; beyond it they are dropped, and a pull
+           gets what any peer has of them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -37,6 +38,8 @@ from crdtstate.store.transaction import (
 from crdtstate.store.views import decode_life
 
 __all__ = ["Committed", "Received", "Store", "StoreConfig"]
+
+HELD_AGE_MS_MAX = 60_000
 
 
 @final
@@ -85,6 +88,7 @@ class Store:
         self.outbox: list[bytes] = []  # Bodies of own transactions in the open batch.
         self.outbox_first = 0
         self.held: dict[int, dict[int, Transaction]] = {}
+        self._held_since_ms: dict[int, int] = {}
         self.held_count = 0
         self.held_dropped = 0
         self.resolve_member: Callable[[str], int | None] = lambda _name: None
@@ -194,10 +198,11 @@ class Store:
                 applied += 1
             else:
                 held = True
-                self._hold(transaction)
+                self._hold(transaction, wall_ms)
         if applied and self.held_count:
             applied += self.drain(wall_ms)
-        return Received(applied, held=self.held_count > 0, own_future=False)
+            held = frame.last > self.vector.get(origin, 0)
+        return Received(applied, held=held, own_future=False)
 
     def _is_ready(self, transaction: Transaction) -> bool:
         vector = self.index.vector
@@ -206,9 +211,11 @@ class Store:
             return False
         return all(vector.get(o, 0) >= s for o, s in transaction.past.items())
 
-    def _hold(self, transaction: Transaction) -> None:
+    def _hold(self, transaction: Transaction, wall_ms: int) -> None:
         origin, seq = transaction.dot
         waiting = self.held.setdefault(origin, {})
+        if not waiting:
+            self._held_since_ms[origin] = wall_ms
         if seq in waiting:
             return
         if self.held_count >= self.config.held_max:  # STR-3
@@ -239,6 +246,16 @@ class Store:
                 if not waiting:
                     del self.held[origin]
         return applied
+
+    def drop_stale_held(self, wall_ms: int) -> None:
+        """Let go what has waited in vain: its origin's disk may be gone, with what is missing.
+
+        Whatever some peer still has of it, a pull brings.
+        """
+        for origin in sorted(self.held):
+            if abs(wall_ms - self._held_since_ms[origin]) > HELD_AGE_MS_MAX:
+                self.held_dropped += len(self.held[origin])
+                self.held_count -= len(self.held.pop(origin))
 
     def _apply(self, transaction: Transaction, wall_ms: int) -> None:
         """Apply a remote transaction that is ready (STR-1), record by record."""

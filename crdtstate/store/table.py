@@ -46,6 +46,9 @@ class Table:
         self._open: dict[bytes, bytes] = {}
         self._in_flight: dict[bytes, bytes] = {}
         self._batch: Batch = storage.batch()
+        # Later lives written in the open batch and in the one in flight: key -> record ids.
+        self._open_lives: dict[bytes, set[bytes]] = {}
+        self._in_flight_lives: dict[bytes, set[bytes]] = {}
         self._system_changed = False
         self._graves = any(True for _ in _scan_family(storage, Family.GRAVE))
         self.conflicts = sum(1 for _ in _scan_family(storage, Family.CONFLICT))
@@ -127,6 +130,7 @@ class Table:
         if record_id.index(0) != len(record_id) - 1:  # Not the first life: TAB-2.
             name, incarnation = split_record_id(record_id)
             self.raise_grave(name, incarnation - 1)
+            self._open_lives.setdefault(name, set()).add(record_id)
         if self._graves:
             self._index_lives(record_id[: record_id.index(0)])
 
@@ -189,11 +193,11 @@ class Table:
         known = self.grave(key)
         if known is None:
             return [make_record_id(key, 0)]
-        numbers = {0, max(known - 1, 0), known, known + 1}
+        ids = {make_record_id(key, 0)}
+        ids.update(self._open_lives.get(key, ()), self._in_flight_lives.get(key, ()))
         prefix = Family.RECORD + key + b"\0"
-        for found, _ in self._storage.scan(prefix, prefix_end(prefix)):
-            numbers.add(split_record_id(found[1:])[1])
-        return [make_record_id(key, number) for number in sorted(numbers)]
+        ids.update(found[1:] for found, _ in self._storage.scan(prefix, prefix_end(prefix)))
+        return sorted(ids)
 
     # -- batches -------------------------------------------------------------------------------
 
@@ -207,11 +211,12 @@ class Table:
             self._batch.put(b"b" + bucket.to_bytes(2, "big"), total.to_bytes(16, "big"))
         batch, self._batch = self._batch, self._storage.batch()
         self._in_flight, self._open = self._open, {}
+        self._in_flight_lives, self._open_lives = self._open_lives, {}
         return batch
 
     def batch_durable(self) -> None:
         """The batch in flight is durable: storage shows it."""
-        self._in_flight = {}
+        self._in_flight, self._in_flight_lives = {}, {}
 
     def snapshot(self) -> Snapshot:
         """Return the last durable state."""

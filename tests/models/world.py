@@ -10,8 +10,9 @@ from contextlib import suppress
 from random import Random
 from typing import Any
 
-from crdtstate.crdt.codec import decode_record, encode_record, register_dot
-from crdtstate.crdt.record import LIFE, Record, true_conflicts
+from crdtstate.crdt.codec import decode_record, encode_record
+from crdtstate.crdt.dots import Dot, covers
+from crdtstate.crdt.record import LIFE, Path, Record, true_conflicts
 from crdtstate.errors import CrdtstateError
 from crdtstate.replica.expiry import Expiry
 from crdtstate.storage.memory import MemoryDisk, MemoryStorage
@@ -21,7 +22,12 @@ from crdtstate.store.catchup import BelowFloor, End, Joiner, serve_pull, serve_r
 from crdtstate.store.fingerprint import print_of
 from crdtstate.store.ports import Family, Snapshot
 from crdtstate.store.store import Store, StoreConfig
-from crdtstate.store.transaction import decode_frame, encode_frame, split_record_id
+from crdtstate.store.transaction import (
+    Transaction,
+    decode_frame,
+    encode_frame,
+    split_record_id,
+)
 from tests.models.oracle import Oracle
 
 WALL_MS = 1_700_000_000_000
@@ -92,7 +98,9 @@ class World:
         self.wire: list[tuple[Peer, bytes]] = []
         self.now_ms = WALL_MS
         self.roots: dict[tuple[tuple[int, int], ...], int] = {}
-        self.covered: dict[str, int] = {}
+        self.gone: set[int] = set()  # origins whose disks were wiped
+        self.ended: dict[str, set[tuple[bytes, Path, Dot]]] = {}  # what each has held and no more
+        self.held_before: dict[str, set[tuple[bytes, Path, Dot]]] = {}
 
     def _introduce(self, peer: Peer) -> None:
         peer.store.resolve_member = lambda name: next(
@@ -137,6 +145,7 @@ class World:
         elif roll < 0.995:
             self.catch_up(peer, self.rng.choice(self.peers), repair=True)
         else:
+            self.gone.add(peer.origin)
             self.forget_undurable(peer, peer.wipe())
 
     def crash(self, peer: Peer) -> None:
@@ -146,6 +155,8 @@ class World:
     def forget_undurable(self, peer: Peer, lost: list[tuple[int, int]]) -> None:
         """The transactions in `lost` have never been."""
         self._introduce(peer)
+        self.ended.pop(peer.name, None)
+        self.held_before.pop(peer.name, None)
         for dot in lost:
             self.oracle.remove(dot)
         self.roots.clear()
@@ -171,8 +182,24 @@ class World:
         assert last == (peer.pending[-1][1] + 1 if peer.pending else store.outbox_first)
         frame = decode_frame(encode_frame(peer.origin, last, [store.outbox[-1]]))
         past = {**store.vector, peer.origin: last - 1}
-        self.oracle.add(frame.transaction(last), past)
+        transaction = frame.transaction(last)
+        self._check_intent(transaction, past)
+        self.oracle.add(transaction, past)
         peer.pending.append((peer.origin, last))
+
+    def _check_intent(self, transaction: Transaction, past: dict[int, int]) -> None:
+        """What no state can show: an update leaves the life cell alone, a new life is a new id."""
+        before = self.oracle.state(past)
+        for change in transaction.changes:
+            if change.path != LIFE or change.value is None:
+                continue
+            there = before.get(change.record_id, {})
+            is_register = change.value[:1] in (b"\0", b"\1")
+            assert is_register or LIFE not in there, "REC-4: an update has touched the life cell"
+            if not self.repair and LIFE not in there:
+                earlier = self.oracle.records.get(change.record_id, ())
+                ended = [s for s in earlier if s.path == LIFE and covers(past, s.dot)]
+                assert not ended, "a life begins under the id of one that has ended"
 
     def flush(self, peer: Peer) -> None:
         """Make one peer's batch durable, and push to some of the others."""
@@ -200,7 +227,7 @@ class World:
         """Run one session; it may be cut at any part, and the peer may move meanwhile."""
         if peer is source:
             return
-        served = source.storage.snapshot()
+        served, base = source.storage.snapshot(), None
         try:
             if not repair:
                 try:
@@ -209,13 +236,15 @@ class World:
                     assert self.repair, "repair is off and an index does not reach back"
                     repair = True
             if repair:
-                buckets = differing_buckets(served, peer.storage.snapshot())
+                base = peer.storage.snapshot()
+                buckets = differing_buckets(served, base)
                 items = [i for i in serve_repair(served, buckets) if i is not None]
         finally:
             served.close()
+        joiner = Joiner(peer.store, bytes_max=1 << 20, base=base)
+        self.meanwhile(peer)
         if cut is None:
             cut = self.rng.random() < 0.2
-        joiner = Joiner(peer.store, bytes_max=1 << 20)
         for item in items:
             if isinstance(item, End):
                 if not cut:
@@ -227,8 +256,7 @@ class World:
             self.meanwhile(peer)
 
     def _join(self, peer: Peer, joiner: Joiner, end: End) -> None:
-        steps = joiner.prepare(end, peer.store.table.snapshot())
-        for _ in steps:
+        for _ in joiner.prepare(end):
             self.meanwhile(peer)
         self.meanwhile(peer)
         for _ in joiner.apply(end, self.wall_ms(peer)):
@@ -260,6 +288,16 @@ class World:
         vector = tuple(sorted((o, s) for o, s in store.vector.items() if s))
         assert self.roots.setdefault(vector, root) == root, "equal vectors, unequal state"
         self._check_derived(peer, decoded)
+        self._check_no_resurrection(peer, decoded)
+
+    def _check_no_resurrection(self, peer: Peer, records: dict[bytes, Record]) -> None:
+        """Laws 10 and 11: what is live is covered, and what has gone never comes back."""
+        live = {(r, p, d) for r, cells in records.items() for p, cell in cells.items() for d in cell}
+        assert all(covers(peer.store.vector, d) for _, _, d in live), "law 11"
+        ended = self.ended.setdefault(peer.name, set())
+        ended |= self.held_before.get(peer.name, set()) - live
+        assert not live & ended, "law 10: a removed sibling is back"
+        self.held_before[peer.name] = live
 
     def _check_derived(self, peer: Peer, records: dict[bytes, Record]) -> None:
         table = peer.store.table
@@ -304,7 +342,10 @@ class World:
         for peer in rest:
             assert peer.store.vector == first.store.vector, "vectors do not converge"
             assert peer.records() == first.records(), "states do not converge"
-        assert not any(peer.store.held_count for peer in self.peers), "something is still held"
+        for peer in self.peers:
+            assert self.gone.issuperset(peer.store.held), "what a living origin wrote is held"
+            peer.store.drop_stale_held(self.wall_ms(peer) + 100_000)
+            assert peer.store.held_count == 0, "STR-3"
 
 
 def conflicting(records: dict[bytes, Record]) -> set[bytes]:
@@ -391,8 +432,3 @@ def schedule(rng: Random, *, repair: bool, steps: int = 60, peers: int = 3) -> W
 def small_slices() -> None:
     """Let sessions pause after every record, so that everything can happen in between."""
     catchup._SLICE = 1  # noqa: SLF001
-
-
-def is_plain(data: bytes) -> bool:
-    """Tell whether the register short cut applies to an encoded record."""
-    return register_dot(data) is not None
