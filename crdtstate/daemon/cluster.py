@@ -194,7 +194,7 @@ class PeerCluster(Collector):
             "members": (len(replica.members.members), "members of the replica set"),
             "conflicts": (store.table.conflicts, "records that hold a conflict"),
             "held_transactions": (store.held_count, "transactions that wait for their past"),
-            "event_index_entries": (store.index.entries, "revisions remembered"),
+            "event_index_entries": (store.index.entries, "events remembered"),
             "revision": (replica.shown.revision, "local revision"),
             "watches": (self._watches_open(), "open watches"),
             "storage_failed": (driver.failure is not None, "1 after a storage failure"),

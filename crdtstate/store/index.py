@@ -8,6 +8,10 @@ answers a watch ("what changed here since revision r?"). Both are bounded by num
 oldest revisions are trimmed together with the events they name, and the floor of each origin rises.
 A peer below a floor is repaired instead; a watcher below the log's floor lists again.
 
+A repair raises floors at once, past events and revisions that are still stored; what lies below a
+floor is swept in small steps later. So there are two marks each: what may be asked for (`floors`,
+`log_floor`) and what is stored (`_swept`, `_kept`).
+
 Source: the per-node dot-key map of [GAB17].
 
 Invariants:
@@ -32,8 +36,9 @@ Event = tuple[list[bytes], list[bytes]]  # record ids touched; those whose life 
 
 _VECTOR, _FLOOR = b"mv", b"mf"
 _REVISION, _LOG_FLOOR, _CLOCK = b"mr", b"ml", b"mc"
-_TRIM_STEP = 512
-_LOG_DOTS_MAX = 1024
+_SWEPT, _KEPT, _ENTRIES = b"ms", b"mk", b"mn"
+_TRIM_STEP = 512  # Events forgotten in one step, give or take a revision.
+_LOG_DOTS_MAX = 128
 
 
 def event_key(origin: int, seq: int) -> bytes:
@@ -114,6 +119,9 @@ class Index:
         self.floors = read_floors(storage)
         self.revision, self.log_floor = read_revision(storage)
         self.clock = int.from_bytes(storage.get(_CLOCK) or b"", "big")
+        self.entries = int.from_bytes(storage.get(_ENTRIES) or b"", "big")
+        self._kept = int.from_bytes(storage.get(_KEPT) or b"", "big")
+        self._swept = _read_numbers(storage, _SWEPT)
         self._dirty: dict[int, None] = {}
 
     def record(self, dot: Dot, touched: list[bytes], ended: list[bytes], wall_ms: int) -> None:
@@ -123,6 +131,7 @@ class Index:
         self.vector[origin] = seq
         self._dirty[origin] = None
         self.revision += 1
+        self.entries += 1
         table = self._table
         table.put_unseen(event_key(origin, seq), dumps([touched, ended]))
         table.put_unseen(log_key(self.revision), _encode_log(wall_ms, (dot,)))
@@ -132,12 +141,13 @@ class Index:
         self._table.put_unseen(event_key(*dot), dumps([event[0], event[1]]))
 
     def advance(self, target: Vector, dots: Iterable[Dot], wall_ms: int) -> None:
-        """Cover `target` after a join; `dots` enter the log, a thousand a revision."""
+        """Cover `target` after a join; `dots` enter the log, many a revision."""
         for origin, seq in sorted(target.items()):
             if self.vector.get(origin, 0) < seq:
                 self.vector[origin] = seq
                 self._dirty[origin] = None
         entered = list(dots)
+        self.entries += len(entered)
         for start in range(0, len(entered), _LOG_DOTS_MAX):
             self.revision += 1
             entry = _encode_log(wall_ms, entered[start : start + _LOG_DOTS_MAX])
@@ -150,7 +160,7 @@ class Index:
             self._table.write(_FLOOR + origin.to_bytes(8, "big"), seq.to_bytes(8, "big"))
 
     def restart_log(self) -> None:
-        """Forget all revisions before now: watchers must list again."""
+        """Let no revision before now be asked for: watchers must list again."""
         self.revision += 1
         self._set_log_floor(self.revision)
 
@@ -161,45 +171,61 @@ class Index:
     def trim(self, durable_revision: int, wall_ms: int) -> int:
         """Forget the oldest entries over the bounds, at most a step of them.
 
-        Returns: how many revisions went; call again while it is not 0.
+        Returns: how many events went; call again while it is not 0.
         Cost: O(step), however large the index.
         """
-        over = self.revision - self.log_floor - self._entries_max
-        upto = min(self.log_floor + _TRIM_STEP, durable_revision)
+        return self._sweep() or self._trim_log(durable_revision, wall_ms)
+
+    def _sweep(self) -> int:
+        """Remove events below the floors, which nobody may ask for."""
+        for origin, floor in sorted(self.floors.items()):
+            swept = self._swept.get(origin, 0)
+            if swept < floor:
+                upto = min(floor, swept + _TRIM_STEP)
+                self._remove_events(origin, upto)
+                return upto - swept
+        return 0
+
+    def _trim_log(self, durable_revision: int, wall_ms: int) -> int:
+        over = self.entries - self._entries_max
         dots: dict[int, int] = {}
-        last = self.log_floor
-        start, stop = log_key(self.log_floor + 1), log_key(upto + 1)
-        if over <= 0 and not self._is_old(start, stop, wall_ms):
-            return 0
-        for key, value in self._table.storage.scan(start, stop):
-            revision = int.from_bytes(key[1:], "big")
+        trimmed, last = 0, self._kept
+        stop = log_key(durable_revision + 1)
+        for key, value in self._table.storage.scan(log_key(self._kept + 1), stop):
             young = _log_wall_ms(value) + self._age_ms_max > wall_ms
-            if revision - self.log_floor > over and young:
+            if trimmed >= _TRIM_STEP or (young and trimmed >= over):
                 break
-            last = revision
+            last = int.from_bytes(key[1:], "big")
             for origin, seq in _log_dots(value):
+                trimmed += 1
                 dots[origin] = max(dots.get(origin, 0), seq)
-        trimmed = last - self.log_floor
-        if trimmed:
-            self._forget(last, dots)
+        if last > self._kept:
+            self._forget(last, trimmed, dots)
         return trimmed
 
-    def _is_old(self, start: bytes, stop: bytes, wall_ms: int) -> bool:
-        for _, value in self._table.storage.scan(start, stop):
-            return _log_wall_ms(value) + self._age_ms_max <= wall_ms
-        return False
-
-    def _forget(self, upto: int, dots: dict[int, int]) -> None:
+    def _forget(self, upto: int, trimmed: int, dots: dict[int, int]) -> None:
         table = self._table
         for origin, seq in sorted(dots.items()):
-            first = self.floors.get(origin, 0) + 1
-            for _, (_, ended) in read_events(table.storage, origin, first, seq):
-                for record_id in ended:
-                    table.forget_grave(record_id)
-            table.delete_range(event_key(origin, first), event_key(origin, seq + 1))
             self.raise_floor(origin, seq)
-        table.delete_range(log_key(self.log_floor + 1), log_key(upto + 1))
-        self._set_log_floor(upto)
+            self._remove_events(origin, seq)
+        table.delete_range(log_key(self._kept + 1), log_key(upto + 1))
+        self._kept = upto
+        table.put_unseen(_KEPT, upto.to_bytes(8, "big"))
+        self.entries -= trimmed
+        if self.log_floor < upto:
+            self._set_log_floor(upto)
+
+    def _remove_events(self, origin: int, upto: int) -> None:
+        """Remove events that are below the floor, and the graves that only they spoke of."""
+        table, swept = self._table, self._swept.get(origin, 0)
+        if upto <= swept:
+            return
+        for _, (_, ended) in read_events(table.storage, origin, swept + 1, upto):
+            for record_id in ended:
+                table.forget_grave(record_id)
+        table.delete_range(event_key(origin, swept + 1), event_key(origin, upto + 1))
+        self._swept[origin] = upto
+        table.put_unseen(_SWEPT + origin.to_bytes(8, "big"), upto.to_bytes(8, "big"))
 
     def close_batch(self, clock: int) -> None:
         """Add what changed since the last batch to the open one."""
@@ -211,9 +237,5 @@ class Index:
         self._dirty.clear()
         self.clock = clock
         table.put_unseen(_REVISION, self.revision.to_bytes(8, "big"))
+        table.put_unseen(_ENTRIES, self.entries.to_bytes(8, "big"))
         table.put_unseen(_CLOCK, clock.to_bytes(8, "big"))
-
-    @property
-    def entries(self) -> int:
-        """How many revisions the log holds."""
-        return self.revision - self.log_floor
