@@ -1,6 +1,6 @@
 """EDGE: the Storage port on RocksDB.
 
-One column family with a family byte in front of each key, because a snapshot through `rocksdict`
+One column family with a family byte in front of each key, because a view through `rocksdict`
 covers one family, and CAT-2 needs records, index and vector of one instant
 (docs/decisions/0003-rocksdb.md).
 
@@ -66,50 +66,56 @@ class _Batch:
         return len(self.raw)
 
 
-def _scan(
-    source: Any, start: bytes, stop: bytes, *, reverse: bool
-) -> Iterator[tuple[bytes, bytes]]:
-    cursor = source.iter()
-    if reverse:
-        cursor.seek_for_prev(stop)
-        if cursor.valid() and cursor.key() == stop:
-            cursor.prev()
-        while cursor.valid() and (key := cursor.key()) >= start:
-            yield key, cursor.value()
-            cursor.prev()
-        return
-    cursor.seek(start)
-    while cursor.valid() and (key := cursor.key()) < stop:
-        yield key, cursor.value()
-        cursor.next()
-
-
 @final
-class _Snapshot:
-    """A RocksDB snapshot; it holds back compaction until it is closed."""
+class _View:
+    """An unchanging view: a RocksDB iterator, which sees the state of the moment it was made.
 
-    __slots__ = ("_raw",)
+    Iterators through the binding's own snapshots do not keep to the snapshot (found by
+    tests/crdtstate/storage), so there are none here. One iterator serves point reads and any
+    number of scans that take turns: each goes back to its place when another has moved it.
+    """
 
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
+    __slots__ = ("_cursor", "_user")
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+        self._user: object = None  # Who has put the cursor where it is.
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the value at the snapshot's instant."""
-        try:
-            value: bytes = self._raw[key]
-        except KeyError:
-            return None
-        return value
+        """Return the value at the view's instant."""
+        cursor, self._user = self._cursor, None
+        cursor.seek(key)
+        if cursor.valid() and cursor.key() == key:
+            value: bytes = cursor.value()
+            return value
+        return None
 
     def scan(
         self, start: bytes, stop: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Yield pairs of the snapshot's instant."""
-        return _scan(self._raw, start, stop, reverse=reverse)
+        """Yield pairs of the view's instant."""
+        cursor = self._cursor
+        me = self._user = object()
+        if reverse:
+            cursor.seek_for_prev(stop)
+            if cursor.valid() and cursor.key() == stop:
+                cursor.prev()
+        else:
+            cursor.seek(start)
+        move = cursor.prev if reverse else cursor.next
+        while cursor.valid():
+            key = cursor.key()
+            if key < start or key >= stop:
+                return
+            yield key, cursor.value()
+            if self._user is not me:
+                self._user = me
+                cursor.seek(key)
+            move()
 
     def close(self) -> None:
-        """Let compaction go on."""
-        self._raw = None
+        """Let go of the files that only this view needs."""
+        self._cursor = None
 
 
 @final
@@ -163,12 +169,12 @@ class RocksStorage:
     ) -> Iterator[tuple[bytes, bytes]]:
         """Yield pairs of one instant."""
         self._check()
-        return _scan(self._raw, start, stop, reverse=reverse)
+        return _View(self._raw.iter()).scan(start, stop, reverse=reverse)
 
     def snapshot(self) -> Snapshot:
         """Return the state after the last durable batch."""
         self._check()
-        return _Snapshot(self._raw.snapshot())
+        return _View(self._raw.iter())
 
     def checkpoint(self, path: str) -> None:
         """Write a consistent copy, hard-linked where the file system allows it."""
@@ -179,8 +185,9 @@ class RocksStorage:
             raise StorageError(f"checkpoint to {path}: {error}") from error
 
     def size_bytes(self) -> int:
-        """Return the live size of the tables, without the log."""
-        return int(self._raw.property_int_value("rocksdb.estimate-live-data-size") or 0)
+        """Return the live size of the tables on disk and in memory, without the log."""
+        names = ("rocksdb.estimate-live-data-size", "rocksdb.cur-size-all-mem-tables")
+        return sum(int(self._raw.property_int_value(name) or 0) for name in names)
 
     def close(self) -> None:
         """Flush and release; idempotent."""

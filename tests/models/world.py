@@ -221,9 +221,7 @@ class World:
         if peer is not source:
             self.catch_up(peer, source, repair=False)
 
-    def catch_up(
-        self, peer: Peer, source: Peer, *, repair: bool, cut: bool | None = None
-    ) -> None:
+    def catch_up(self, peer: Peer, source: Peer, *, repair: bool, cut: bool | None = None) -> None:
         """Run one session; it may be cut at any part, and the peer may move meanwhile."""
         if peer is source:
             return
@@ -292,7 +290,9 @@ class World:
 
     def _check_no_resurrection(self, peer: Peer, records: dict[bytes, Record]) -> None:
         """Laws 10 and 11: what is live is covered, and what has gone never comes back."""
-        live = {(r, p, d) for r, cells in records.items() for p, cell in cells.items() for d in cell}
+        live = {
+            (r, p, d) for r, cells in records.items() for p, cell in cells.items() for d in cell
+        }
         assert all(covers(peer.store.vector, d) for _, _, d in live), "law 11"
         ended = self.ended.setdefault(peer.name, set())
         ended |= self.held_before.get(peer.name, set()) - live

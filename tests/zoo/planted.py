@@ -222,7 +222,9 @@ def an_earlier_change_loses_what_it_saw(patch: Patch) -> None:
 def the_fingerprint_keeps_what_was(patch: Patch) -> None:
     """The sum forgets to take the old content out."""
     change = Fingerprint.change
-    patch.setattr(Fingerprint, "change", lambda self, r, _before, after: change(self, r, None, after))
+    patch.setattr(
+        Fingerprint, "change", lambda self, r, _before, after: change(self, r, None, after)
+    )
 
 
 @bug()
