@@ -13,7 +13,8 @@ Source: DESIGN section 3. Sessions are state machines over generators: each step
 Invariants:
     AE-1  At most one session joins at a time; the vector moves only at its end.
     AE-2  A session without progress for SESSION_TIMEOUT_MS, or without its link, is dropped whole.
-    AE-3  Nothing is served while this replica has a repair of its own to finish.
+    AE-3  No pull is served while this replica has a repair of its own to finish. A repair is: two
+          that wait for each other would wait for ever.
 """
 
 from collections.abc import Iterator
@@ -241,7 +242,7 @@ class AntiEntropy:
     ) -> list[Effect]:
         """Take PULL, GROUPS or BUCKETS. Raises: RemoteProtocolError."""
         name, number = view.name, fields[0]
-        if self.repair_due or self.joining:  # AE-3
+        if self.joining or (self.repair_due and kind == Kind.PULL):  # AE-3
             return [Send(name, encode_message(Kind.REFUSED, number, "busy"))]
         steps: Iterator[_Item]
         if kind == Kind.BUCKETS:

@@ -4,7 +4,7 @@ Composes the membership machine, the links, discovery and faults, and performs t
 effects in order. Everything runs in the thread of one event loop.
 
 Invariants:
-    MSH-1  The machine is never stepped from within its own effects.
+    MSH-1  A stopped mesh has said that it leaves, and says nothing more.
     MSH-2  After `stop`, no task, timer or socket of the mesh is left.
 """
 

@@ -6,9 +6,10 @@ is kept beside the table must be what one computes from it. The choices come fro
 seed, or hypothesis's random, names a history.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from crdtstate.crdt.codec import decode_record, encode_record
 from crdtstate.crdt.dots import Dot, covers
@@ -32,6 +33,12 @@ from tests.models.oracle import Oracle
 
 WALL_MS = 1_700_000_000_000
 KEYS = ("k", "l")
+
+
+class Named(Protocol):
+    """A replica that rights may be given to."""
+
+    name: str
 
 
 class Peer:
@@ -368,7 +375,7 @@ def differing_buckets(theirs: Snapshot, mine: Snapshot) -> list[int]:
     return sorted(b for b in sums[0].keys() | sums[1].keys() if sums[0].get(b) != sums[1].get(b))
 
 
-def some_operation(rng: Random, peers: list[Peer]) -> ops.Operation:
+def some_operation(rng: Random, peers: Sequence[Named]) -> ops.Operation:
     """Draw one operation; most keys keep one type, so that most are accepted."""
     key, n = rng.choice(KEYS), rng.randint(0, 3)
     name, value = rng.choice("xy"), rng.randint(0, 3)

@@ -21,6 +21,7 @@ def put(key: str, value: str) -> ops.Put:
 
 
 def test_a_write_is_answered_only_after_its_batch_is_durable() -> None:
+    """REP-1, REP-4"""
     mesh = three()
     mesh["a"].stalled = True
 
@@ -136,6 +137,7 @@ def test_below_the_floor_a_repair_brings_what_a_pull_cannot() -> None:
 
 
 def test_a_fresh_replica_gets_everything() -> None:
+    """AE-1"""
     mesh = Mesh("a", "b", store=StoreConfig(event_entries_max=50))
     for n in range(300):
         mesh["a"].submit(ops.MapPut(f"m{n}", {"n": n}))
@@ -150,6 +152,7 @@ def test_a_fresh_replica_gets_everything() -> None:
 
 
 def test_writes_during_a_join_wait_and_are_kept() -> None:
+    """AE-1, REP-2"""
     mesh = three()
     mesh.isolate("b")
     for n in range(2_000):
@@ -177,6 +180,7 @@ def test_writes_during_a_join_wait_and_are_kept() -> None:
 
 
 def test_w_all_is_answered_when_all_have_it_durable() -> None:
+    """PEER-1"""
     mesh = three()
     mesh["c"].stalled = True
 
@@ -192,6 +196,7 @@ def test_w_all_is_answered_when_all_have_it_durable() -> None:
 
 
 def test_w_that_is_not_reached_says_how_many_have_it_and_undoes_nothing() -> None:
+    """WTG-1"""
     mesh = three()
     mesh.isolate("a")
 
@@ -240,6 +245,7 @@ def test_a_kill_loses_nothing_acknowledged_and_reuses_no_dot() -> None:
 
 
 def test_a_rolled_back_disk_takes_a_new_identity_before_its_first_write() -> None:
+    """REP-3, REP-5, DOT-1"""
     mesh = three()
     mesh["b"].submit(put("before", "1"))
     mesh.settle()
@@ -281,6 +287,7 @@ def test_after_an_unclean_end_with_nobody_to_ask_the_identity_is_new() -> None:
 
 
 def test_a_forgotten_member_no_longer_counts() -> None:
+    """MEM-1"""
     mesh = three()
     mesh["c"].submit(put("k", "v"))
     mesh.settle()
@@ -353,6 +360,7 @@ def test_an_expired_key_whose_writer_is_gone_is_removed_by_another() -> None:
 
 
 def test_garbage_from_a_peer_is_counted_and_changes_nothing() -> None:
+    """CNV-1"""
     mesh = three()
     before = mesh["a"].replica.shown.root
 
@@ -376,6 +384,7 @@ def test_a_large_transaction_travels_in_fragments() -> None:
 
 
 def test_converged_peers_that_tick_touch_no_record() -> None:
+    """EXP-1"""
     mesh = three()
     for n in range(50):
         mesh["a"].submit(put(f"k{n}", "v"))

@@ -25,6 +25,7 @@ def test_a_crashed_member_is_dead_to_all_within_thirteen_seconds(names: str, see
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_one_loss_in_five_kills_nobody(seed: int) -> None:
+    """BEL-2, PROBE-1, PROBE-2"""
     net = Net("abcde", seed=seed, streams=False)
 
     net.loss = 0.2
@@ -34,6 +35,7 @@ def test_one_loss_in_five_kills_nobody(seed: int) -> None:
 
 
 def test_indirect_probes_keep_two_members_that_cannot_talk_from_suspecting_each_other() -> None:
+    """DET-1"""
     net = Net("abcd", streams=False)
 
     net.block("a", "b")
@@ -56,6 +58,7 @@ def test_the_stream_alone_keeps_a_member_from_suspicion() -> None:
 def test_both_halves_are_whole_again_three_seconds_after_a_cut(
     names: str, side: str, seed: int
 ) -> None:
+    """GRP-1"""
     net = Net(names, seed=seed)
     net.cut(*side)
     net.run(60_000)
@@ -109,6 +112,7 @@ def test_idle_members_stay_under_nine_hundred_bytes_a_second() -> None:
 
 
 def test_short_names_and_a_digest_of_24_bytes_make_packets_of_at_most_45_bytes() -> None:
+    """GRP-2"""
     net = Net("abc")
     net.run(10_000)
     net.sizes.clear()
@@ -119,6 +123,7 @@ def test_short_names_and_a_digest_of_24_bytes_make_packets_of_at_most_45_bytes()
 
 
 def test_the_same_seed_gives_the_same_story() -> None:
+    """PEER-G3"""
     stories = []
     for _ in range(2):
         net = Net("abcde", seed=11, loss=0.1)
@@ -148,6 +153,7 @@ def test_a_restarted_process_with_a_higher_incarnation_is_alive_to_all_at_once(
 
 
 def test_a_restarted_process_with_a_lower_incarnation_raises_it_and_lives() -> None:
+    """BEL-1"""
     net = Net("abc")
     net.give("b", msg.MetadataChanged(b"life one"))
     net.run(1_000)
@@ -163,6 +169,7 @@ def test_a_restarted_process_with_a_lower_incarnation_raises_it_and_lives() -> N
 
 
 def test_whoever_leaves_is_left_and_not_dead() -> None:
+    """PEER-G1"""
     net = Net("abc")
 
     net.give("c", msg.Leave())
@@ -191,6 +198,7 @@ def test_pings_and_acks_carry_the_digest_both_ways() -> None:
 
 @pytest.mark.parametrize("freeze_ms", [3_000, 20_000, 60_000])
 def test_a_member_whose_loop_stood_still_blames_nobody(freeze_ms: int) -> None:
+    """GDR-2"""
     net = Net("abcd", seed=5)
 
     net.freeze("a", freeze_ms)
@@ -205,6 +213,7 @@ def test_a_member_whose_loop_stood_still_blames_nobody(freeze_ms: int) -> None:
 
 
 def test_a_joiner_asks_again_until_the_seed_answers_and_then_no_more() -> None:
+    """JOIN-1"""
     net = Net("ab", joined=False)
     net.loss = 1.0
     net.give("b", msg.Join(*net.hosts["a"].address))

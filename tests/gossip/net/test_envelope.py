@@ -30,6 +30,7 @@ def test_the_overhead_fits_the_idle_budget() -> None:
 
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_rejected_without_an_exception(data: bytes) -> None:
+    """ENV-1"""
     assert isinstance(envelope().open(data), Rejection)
 
 

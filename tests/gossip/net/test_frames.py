@@ -67,6 +67,7 @@ def test_frames_are_the_same_however_the_bytes_arrive(plaintexts: list[bytes], s
 
 @pytest.mark.parametrize("fault", ["replayed", "reordered", "lost", "altered", "wrong key"])
 def test_a_stream_that_was_tampered_with_does_not_open(fault: str) -> None:
+    """FRM-1"""
     sealer = Sealer(KEY)
     first, second, third = (sealer.seal([b"%d" % number]) for number in range(3))
     tampered = {
@@ -82,6 +83,7 @@ def test_a_stream_that_was_tampered_with_does_not_open(fault: str) -> None:
 
 
 def test_a_length_over_the_limit_is_refused_before_its_bytes_arrive() -> None:
+    """FRM-2"""
     limit = PLAINTEXT_BYTES_MAX + 16
 
     with pytest.raises(StreamRefused, match="oversized_frame"):

@@ -19,6 +19,7 @@ def test_the_first_key_is_primary_until_another_is_used() -> None:
 
 
 def test_the_primary_and_the_last_key_cannot_be_removed() -> None:
+    """KEY-1"""
     keyring = Keyring([FIRST, SECOND])
 
     with pytest.raises(GossipError, match="is the primary"):
@@ -52,6 +53,7 @@ def test_the_keyring_is_bounded_and_adding_twice_is_harmless() -> None:
 
 
 def test_no_key_is_in_a_repr() -> None:
+    """KEY-2"""
     text = repr(Keyring([SECOND]))
 
     assert repr(SECOND) not in text
