@@ -1,6 +1,6 @@
 """Handlers of single keys, listings and transactions. docs/protocol/native-api.md is normative."""
 
-from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, b64encode, urlsafe_b64encode
 from typing import Any, final
 
 import msgspec
@@ -303,7 +303,7 @@ def parse_continue(request: Request) -> bytes | None:
     if not text:
         return None
     try:
-        return urlsafe_b64decode(text.encode("ascii"))
+        return b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
     except ValueError as error:
         raise InvalidError(
             "continue is not one that a page gave", code="invalid_parameter"

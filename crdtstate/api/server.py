@@ -87,11 +87,9 @@ class HttpServer:
         )
         server.fast_handle = self._answer
         server.fast_body_bytes_max = min(self._body_bytes_max, FAST_BODY_BYTES_MAX)
-        self._runner = web.ServerRunner(server, handle_signals=False)
+        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(
-            self._runner, host, port, reuse_address=True, backlog=512, shutdown_timeout=1.0
-        )
+        site = web.TCPSite(self._runner, host, port, reuse_address=True, backlog=512)
         await site.start()
         address: tuple[Any, ...] = self._runner.addresses[0]
         return int(address[1])

@@ -9,7 +9,7 @@ Invariants:
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, final
 
 import structlog
@@ -331,8 +331,8 @@ class Driver:
             if not await self._wait_change(deadline):
                 lacking = missing(self.replica.shown.vector, vector)
                 raise BehindError(
-                    f"this peer lacks {len(lacking)} origins' writes of the token after "
-                    f"{timeout_ms} ms",
+                    f"after {timeout_ms} ms this peer still lacks writes that the token includes: "
+                    + _name_lacking(lacking),
                     missing={f"{o:016x}": s for o, s in lacking.items()},
                 )
 
@@ -362,3 +362,9 @@ class Driver:
         if self._is_over():
             raise self._refusal()
         return True
+
+
+def _name_lacking(lacking: Mapping[int, int]) -> str:
+    named = [f"{origin:016x} up to {seq}" for origin, seq in sorted(lacking.items())[:3]]
+    more = len(lacking) - len(named)
+    return ", ".join(named) + (f" and {more} origins more" if more else "")

@@ -127,8 +127,13 @@ class Peer:
             event_entries_max=config.event_entries_max,
             event_age_ms_max=config.event_age_s * 1000,
         )
-        clean = directory.identity.clean or directory.identity.fresh
-        return ReplicaConfig(name=config.name, api=config.api, clean=clean, store=store)
+        return ReplicaConfig(
+            name=config.name,
+            api=config.api,
+            clean=directory.identity.clean,
+            new_identity=directory.identity.reason is not None,
+            store=store,
+        )
 
     def _mesh_config(self, cluster_id: bytes, keys: list[bytes]) -> MeshConfig:
         config = self.config

@@ -237,9 +237,7 @@ class AntiEntropy:
 
     # -- serving -------------------------------------------------------------------------------
 
-    def on_request(
-        self, view: PeerView, kind: int, fields: list[Any], now_ms: int
-    ) -> list[Effect]:
+    def on_request(self, view: PeerView, kind: int, fields: list[Any], now_ms: int) -> list[Effect]:
         """Take PULL, GROUPS or BUCKETS. Raises: RemoteProtocolError."""
         name, number = view.name, fields[0]
         if self.joining or (self.repair_due and kind == Kind.PULL):  # AE-3

@@ -44,6 +44,7 @@ class ReplicaConfig(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     api: str = ""  # Where this peer's API is, as others are told.
     clean: bool = True  # The last life ended in order.
+    new_identity: bool = False  # Made just now, at random: nobody can know later writes of it.
     store: StoreConfig = StoreConfig()
     identity_check_ms: int = 1_500  # How long the first write waits for a peer's word.
     alone_ready_ms: int = 3_000  # With no peer linked for so long, this replica is ready.
@@ -108,6 +109,8 @@ class Replica:
             ev.LinkDown: self._on_link_down,
             ev.IdentityTaken: self._on_identity,
         }
+        if config.new_identity:
+            self.standing.confirm()
 
     # -- the one mutating method ---------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 A disk that was rolled back would write dots that others know with other contents. So before its
 first own write a replica hears from one peer how much that peer has of it; when nobody answers, an
-orderly end of the last life is proof enough, and otherwise a new identity costs eight bytes.
+orderly end of the last life is proof enough, and otherwise a new identity costs eight bytes. An
+identity that was made at random in this very start needs nobody's word.
 
 Source: algorithms research page, section 5 (riak_kv #679 and its fixes).
 

@@ -12,7 +12,7 @@ from typing import Any, final
 
 import msgspec
 
-from crdtstate.errors import StorageError
+from crdtstate.errors import InvalidError, StorageError
 from crdtstate.storage.files import write_durably
 from crdtstate.storage.layout import FORMAT_VERSION, DataDirectory
 from crdtstate.store.ports import Storage
@@ -36,14 +36,14 @@ class BackupInfo(msgspec.Struct, frozen=True):
 def backup(storage: Storage, directory: DataDirectory, destination: Path) -> BackupInfo:
     """Write a consistent copy to `destination`, which is new or empty. Blocks.
 
-    Raises: StorageError naming the path and the cause.
+    Raises: InvalidError for a path that cannot be; StorageError naming the path and the cause.
     """
     if not destination.is_absolute():
-        raise StorageError(f"backup path {destination} is not absolute", code="invalid_parameter")
+        raise InvalidError(f"backup path {destination} is not absolute", code="invalid_parameter")
     try:
         destination.mkdir(parents=True, exist_ok=True)
         if any(destination.iterdir()):
-            raise StorageError(f"backup path {destination} is not empty", code="invalid_parameter")
+            raise InvalidError(f"backup path {destination} is not empty", code="invalid_parameter")
         storage.checkpoint(str(destination / "db"))
         shutil.copy2(directory.path / "identity.json", destination / "identity.json")
         manifest = {"format": FORMAT_VERSION, "created_ms": time.time_ns() // 1_000_000}

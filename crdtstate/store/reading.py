@@ -21,6 +21,7 @@ __all__ = ["ConflictFound", "Entry", "Loser", "find_view", "list_conflicts", "li
 _RECORD = Family.RECORD
 _USER_KEYS = b" "  # System keys start below it; see limits.check_key.
 _SCANNED_PER_ROW_MAX = 64
+_PAGE_BYTES_MAX = 1 << 20
 
 
 @final
@@ -74,7 +75,8 @@ def list_views(
 ) -> tuple[list[Entry], bytes | None]:
     """Return up to `limit` readable keys in byte order, and the key to continue after, or None.
 
-    Cost: O(records scanned), bounded: hidden ones count too, so a page may be short.
+    Cost: O(records scanned), bounded in number (hidden ones count too) and bytes, so a page may be
+    short.
     """
     start = _RECORD + max(prefix, _USER_KEYS)
     if after is not None:
@@ -83,14 +85,17 @@ def list_views(
     entries: list[Entry] = []
     lives: list[View | None] = []
     current: bytes | None = None
+    size = 0
     for scanned, (storage_key, data) in enumerate(reader.scan(start, stop)):
         key, _ = split_record_id(storage_key[1:])
         if key != current:
             _add_entry(entries, current, lives)
-            if len(entries) >= limit or scanned >= limit * _SCANNED_PER_ROW_MAX:
+            full = len(entries) >= limit or size > _PAGE_BYTES_MAX
+            if full or scanned >= limit * _SCANNED_PER_ROW_MAX:
                 return entries, current
             current, lives = key, []
         lives.append(view_of(data, wall_ms))
+        size += len(data)
     _add_entry(entries, current, lives)
     return entries, None
 

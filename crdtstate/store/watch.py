@@ -63,10 +63,10 @@ def parse_revision(text: str, origin: int) -> int:
 
 
 def read_changes(snapshot: Snapshot, since: int, prefix: bytes, limit: int, wall_ms: int) -> Chunk:
-    """Return what changed after `since`, at most about `limit` log entries of it.
+    """Return what changed after `since`, in at most about `limit` transactions.
 
     Raises: CompactedError when `since` is below the log's floor or beyond its end.
-    Cost: O(log entries read).
+    Cost: O(transactions read).
     """
     revision, floor = read_revision(snapshot)
     if since < floor:
@@ -80,9 +80,13 @@ def read_changes(snapshot: Snapshot, since: int, prefix: bytes, limit: int, wall
             f"revision {since} is beyond the last, {revision}: list again",
             code="foreign_revision",
         )
-    upto = min(revision, since + limit)
+    upto, read = revision, 0
     latest: dict[bytes, int] = {}
-    for number, dots in read_log(snapshot, since, upto):
+    for number, dots in read_log(snapshot, since, revision):
+        if read >= limit:
+            upto = number - 1
+            break
+        read += len(dots)
         for origin, seq in dots:
             for _, (touched, _) in read_events(snapshot, origin, seq, seq):
                 for record_id in touched:

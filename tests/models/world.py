@@ -1,4 +1,4 @@
-"""Stores that write, push, pull, repair, trim, expire, crash and are wiped, checked after each step.
+"""Stores that write, push, pull, repair, trim, expire, crash and are wiped; checked at each step.
 
 `schedule(rng)` plays one random history on tiny domains, where everything meets everything. After
 every step the table of the replica that moved must be what the oracle says of its vector, and what
@@ -85,7 +85,7 @@ class Peer:
         """Return the table as the writer sees it."""
         table = self.store.table
         found = {key[1:]: value for key, value in self.storage.scan(b"r", b"s")}
-        for layer in (table._in_flight, table._open):  # noqa: SLF001 - a model sees all.
+        for layer in (table._in_flight, table._open):
             for key, value in layer.items():
                 if key[:1] == b"r":
                     found[key[1:]] = value
@@ -438,4 +438,4 @@ def schedule(rng: Random, *, repair: bool, steps: int = 60, peers: int = 3) -> W
 
 def small_slices() -> None:
     """Let sessions pause after every record, so that everything can happen in between."""
-    catchup._SLICE = 1  # noqa: SLF001
+    catchup._SLICE = 1

@@ -30,7 +30,9 @@ def history(seed: int, *, entries_max: int) -> Mesh:
         roll = rng.random()
         host = mesh[rng.choice(NAMES)]
         if roll < 0.5:
-            host.submit(some_operation(rng, hosts) if rng.random() < 0.7 else ops.Put("k", value="v"))
+            host.submit(
+                some_operation(rng, hosts) if rng.random() < 0.7 else ops.Put("k", value="v")
+            )
             request = host.submit(ops.Put(f"own/{host.name}/{n}", value=str(n)))
             mesh.settle_some(rng.randint(0, 6))
             if request.outcome is not None:

@@ -8,6 +8,7 @@ from tests.gossip.net.mesh_harness import Running, start_mesh, until
 
 def test_a_large_group_keeps_few_links_and_dials_on_demand() -> None:
     """LNK-2"""
+
     async def scenario() -> None:
         running: list[Running] = []
         try:
@@ -35,6 +36,7 @@ def test_a_large_group_keeps_few_links_and_dials_on_demand() -> None:
 
 def test_simultaneous_dials_leave_one_link_of_which_both_agree() -> None:
     """LNK-1"""
+
     async def scenario() -> None:
         for _ in range(5):
             first = await start_mesh("a")

@@ -122,6 +122,7 @@ def test_keys_rotate_live_without_losing_a_link() -> None:
 
 def test_a_member_that_stops_leaves_and_is_not_dialled_again() -> None:
     """MSH-1"""
+
     async def scenario() -> None:
         async with meshes("a", "b") as (a, b):
             await b.mesh.stop()
@@ -170,6 +171,7 @@ def test_an_oversized_payload_is_refused_with_limit_and_value() -> None:
 
 def test_the_buffer_of_a_link_is_bounded_and_wait_writable_waits() -> None:
     """SMX-3"""
+
     async def scenario() -> None:
         async with meshes("a", "b", stream=StreamConfig(unacked_deadline_ms=5000)) as (a, b):
             payload = os.urandom(60_000)
@@ -216,6 +218,7 @@ def test_a_forgotten_member_loses_its_link_and_cannot_dial_in() -> None:
 
 def test_a_callback_that_raises_is_reported_and_the_mesh_goes_on() -> None:
     """GDR-1"""
+
     async def scenario() -> None:
         b = await start_mesh("b")
         a = await start_mesh("a", [b])
@@ -293,6 +296,7 @@ def test_faults_need_dev() -> None:
 
 def test_an_idle_link_sends_nothing() -> None:
     """LNK-3"""
+
     async def scenario() -> None:
         async with meshes("a", "b") as (a, b):
             assert a.mesh.send("b", b"x")

@@ -62,6 +62,7 @@ async def streams() -> AsyncIterator[tuple[End, End]]:
 
 def test_payloads_of_one_turn_share_frames() -> None:
     """SMX-1"""
+
     async def scenario() -> None:
         async with streams() as (a, b):
             payloads = [b"%d" % number for number in range(1000)]
@@ -92,6 +93,7 @@ def test_a_frozen_receiver_costs_the_link_after_the_deadline() -> None:
 
 def test_an_own_freeze_is_not_blamed_on_the_peer() -> None:
     """GDR-2"""
+
     async def scenario() -> None:
         async with streams() as (a, b):
             assert a.stream.send(b"x")
@@ -160,6 +162,7 @@ def test_garbage_and_a_torn_end_are_counted_by_reason() -> None:
 
 def test_nothing_is_delivered_after_close() -> None:
     """SMX-2"""
+
     async def scenario() -> None:
         async with streams() as (a, b):
             assert a.stream.send(b"last words")
