@@ -2,17 +2,18 @@
 
     requester                                server
     PULL vector            ->
-                           <-   PART …, END target      or REFUSED floor, or REFUSED busy
+                           <-   PART …, END target parts   or REFUSED floor, or REFUSED busy
     GROUPS group sums      ->                            (after "floor", or equal vectors that
                            <-   DIFFER groups             hide a difference)
     BUCKETS bucket sums    ->
-                           <-   PART …, END target buckets
+                           <-   PART …, END target buckets parts
 
 Source: DESIGN section 3. Sessions are state machines over generators: each step does bounded work.
 
 Invariants:
     AE-1  At most one session joins at a time; the vector moves only at its end.
-    AE-2  A session without progress for SESSION_TIMEOUT_MS, or without its link, is dropped whole.
+    AE-2  A session without progress for SESSION_TIMEOUT_MS, without its link, or of which a part
+          was lost on the way (a link without room drops payloads), is dropped whole.
     AE-3  No pull is served while this replica has a repair of its own to finish. A repair is: two
           that wait for each other would wait for ever.
 """
@@ -62,6 +63,7 @@ class _Session:
         self.base = base  # of a repair: what its bucket sums were read from
         self.progress_ms = now_ms
         self.repair = base is not None
+        self.parts = 0
         self.end: End | None = None
         self.steps: Iterator[None] | None = None  # prepare, then apply
         self.applying = False
@@ -76,6 +78,7 @@ class _Serving:
     ) -> None:
         self.session, self.snapshot, self.steps = session, snapshot, steps
         self.asked_ms = now_ms
+        self.parts = 0
         self.awaits_buckets = False
 
 
@@ -183,6 +186,7 @@ class AntiEntropy:
         session.progress_ms = now_ms
         if kind == Kind.PART:
             session.joiner.stage(parse_part(fields[1], fields[2]))
+            session.parts += 1
             return []
         if kind == Kind.REFUSED:
             return self._refused(session, view, fields[1], now_ms)
@@ -194,6 +198,10 @@ class AntiEntropy:
         buckets = None if fields[2] is None else _check_numbers(fields[2], 1 << 16)
         if (buckets is not None) != session.repair:
             raise RemoteProtocolError("the end is not that of this kind of session")
+        if session.parts != fields[3]:  # AE-2
+            self._drop()
+            view.pull_after_ms = now_ms + BUSY_RETRY_MS
+            return []
         session.end = End(fields[1], buckets)
         session.steps = session.joiner.prepare(session.end)
         return [RunAgain("join")]
@@ -284,7 +292,7 @@ class AntiEntropy:
             for _ in range(_SERVE_STEPS):
                 item = next(serving.steps)
                 if item is not None:
-                    message = _encode_item(serving.session, item)
+                    message = _encode_item(serving, item)
                     return [Send(name, message), RunAgain("serve:" + name, name)]
         except StopIteration:
             if serving.awaits_buckets:
@@ -312,14 +320,17 @@ class AntiEntropy:
             self._stop_serving(name)
 
 
-def _encode_item(session: int, item: Part | End | bytes) -> bytes:
+def _encode_item(serving: _Serving, item: Part | End | bytes) -> bytes:
+    session = serving.session
     match item:
         case Part():
+            serving.parts += 1
             records = [list(record) for record in item.records]
             events = [[*dot, touched, ended] for dot, (touched, ended) in item.events]
             return encode_message(Kind.PART, session, records, events)
         case End():
-            return encode_message(Kind.END, session, encode_flat(item.target), item.buckets)
+            target = encode_flat(item.target)
+            return encode_message(Kind.END, session, target, item.buckets, serving.parts)
         case _:
             return item
 

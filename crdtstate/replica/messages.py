@@ -1,13 +1,17 @@
 """What replicas say to each other over a link: one kind byte, then canonical CBOR or a frame.
 
-Links carry payloads of at most 64 KB in order; a longer message is sent as fragments, each but the
-last marked with the MORE bit. The receiver puts them together up to `message_bytes_max`.
+Links carry payloads of at most 64 KB in order, but a payload for which a link has no room is
+dropped. A longer message is sent as fragments: all but the last carry the MORE bit, all but the
+first the CONTINUED bit, and each its number and the CRC-32 of the message that it is of. The
+receiver puts them together up to `message_bytes_max`.
 
 Invariants:
     MSG-1  Parsing what any peer sends returns a message or raises RemoteProtocolError.
+    MSG-2  A message of which a fragment was dropped is dropped whole.
 """
 
 from typing import Any, final
+from zlib import crc32
 
 from crdtstate.crdt.codec import dumps, strict_loads
 from crdtstate.crdt.dots import ORIGIN_MIN, decode_flat, encode_flat
@@ -16,7 +20,8 @@ from crdtstate.errors import RemoteProtocolError
 __all__ = ["Assembler", "Kind", "decode_message", "encode_message", "fragments"]
 
 PROTOCOL_VERSION = 1
-MORE = 0x80
+MORE, CONTINUED = 0x80, 0x40
+_FRAGMENT_HEAD_BYTES = 7
 
 
 @final
@@ -29,7 +34,7 @@ class Kind:
     WANT = 4  # [vector]: answer with VECTOR as soon as you have all of it durable
     PULL = 5  # [session, vector]
     PART = 6  # [session, records, events]
-    END = 7  # [session, target vector, null | repaired buckets]
+    END = 7  # [session, target vector, null | repaired buckets, how many parts were sent]
     REFUSED = 8  # [session, "floor" | "busy"]
     GROUPS = 9  # [session, 256 group sums as bytes]: start of a repair
     DIFFER = 10  # [session, [group, …]]: answer with BUCKETS
@@ -47,7 +52,7 @@ _SHAPES: dict[int, tuple[type | tuple[type, ...], ...]] = {
     Kind.WANT: (list,),
     Kind.PULL: (int, list),
     Kind.PART: (int, list, list),
-    Kind.END: (int, list, (list, type(None))),
+    Kind.END: (int, list, (list, type(None)), int),
     Kind.REFUSED: (int, str),
     Kind.GROUPS: (int, bytes),
     Kind.DIFFER: (int, list),
@@ -94,47 +99,62 @@ def fragments(message: bytes, payload_bytes_max: int) -> list[bytes]:
     if len(message) <= payload_bytes_max:
         return [message]
     kind, body = message[0], message[1:]
-    step = payload_bytes_max - 1
+    step = payload_bytes_max - _FRAGMENT_HEAD_BYTES
     pieces = [body[i : i + step] for i in range(0, len(body), step)]
-    return [
-        bytes((kind if n == len(pieces) else kind | MORE,)) + piece
-        for n, piece in enumerate(pieces, 1)
-    ]
+    check = crc32(body).to_bytes(4, "big")
+    found = []
+    for number, piece in enumerate(pieces):
+        bits = (CONTINUED if number else 0) | (MORE if number < len(pieces) - 1 else 0)
+        found.append(bytes((kind | bits,)) + check + number.to_bytes(2, "big") + piece)
+    return found
 
 
 @final
 class Assembler:
     """Puts the fragments that arrive on one link together again."""
 
-    __slots__ = ("_bytes", "_bytes_max", "_kind", "_pieces")
+    __slots__ = ("_bytes", "_bytes_max", "_check", "_kind", "_pieces")
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
-        self._kind, self._bytes = 0, 0
+        self._kind, self._bytes, self._check = 0, 0, b""
         self._pieces: list[bytes] = []
 
     def feed(self, payload: bytes) -> bytes | None:
         """Return the whole message when `payload` completes one.
 
-        Raises: RemoteProtocolError when kinds are mixed or the bound is passed.
+        Raises: RemoteProtocolError for a payload without its head, or when the bound is passed.
         """
         if not payload:
             raise RemoteProtocolError("empty payload")
         first = payload[0]
-        if not first & MORE and not self._pieces:
+        if not first & (MORE | CONTINUED):
+            self._drop()
             return payload
-        kind = first & ~MORE
-        self._bytes += len(payload)
-        if self._pieces and kind != self._kind:
-            raise RemoteProtocolError("fragments of two messages are mixed")
+        if len(payload) < _FRAGMENT_HEAD_BYTES:
+            raise RemoteProtocolError(f"fragment of {len(payload)} bytes is shorter than its head")
+        kind, check, piece = first & ~(MORE | CONTINUED), payload[1:5], payload[7:]
+        if not first & CONTINUED:
+            self._drop()
+            self._kind, self._check = kind, check
+        elif (kind, check) != (self._kind, self._check) or (
+            int.from_bytes(payload[5:7], "big") != len(self._pieces)
+        ):
+            self._drop()  # MSG-2
+            return None
+        self._bytes += len(piece)
         if self._bytes > self._bytes_max:
+            self._drop()
             raise RemoteProtocolError(
                 f"message is over {self._bytes_max} bytes (message_bytes_max)"
             )
-        self._kind = kind
-        self._pieces.append(payload[1:])
+        self._pieces.append(piece)
         if first & MORE:
             return None
         message = bytes((kind,)) + b"".join(self._pieces)
-        self._pieces, self._bytes = [], 0
+        self._drop()
         return message
+
+    def _drop(self) -> None:
+        if self._pieces:
+            self._pieces, self._bytes = [], 0

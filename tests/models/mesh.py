@@ -4,6 +4,7 @@ Effects are performed as the driver performs them; `run` goes on until nothing i
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from crdtstate.errors import CrdtstateError
@@ -115,6 +116,7 @@ class Mesh:
         self.links: set[frozenset[str]] = set()
         self.wire: deque[tuple[str, str, bytes]] = deque()
         self.lose = False
+        self.loses: Callable[[bytes], bool] = lambda _payload: False
         self.bytes_sent = 0
         self.hosts: dict[str, Host] = {}
         if store is not None:
@@ -161,7 +163,7 @@ class Mesh:
         for name in names:
             if frozenset((source, name)) in self.links and name != source:
                 self.bytes_sent += len(payload)
-                if not self.lose:
+                if not self.lose and not self.loses(payload):
                     self.wire.append((source, name, payload))
 
     def gossip_digests(self) -> None:

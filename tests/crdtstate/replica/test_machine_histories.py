@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from crdtstate.replica.messages import CONTINUED, MORE, Kind
 from crdtstate.store import operations as ops
 from crdtstate.store.store import StoreConfig
 from tests.models.mesh import Mesh
@@ -76,6 +77,29 @@ def test_all_become_equal_and_nothing_acknowledged_is_lost(entries_max: int) -> 
 def test_many_more_histories(entries_max: int) -> None:
     for seed in range(60, 4_000):
         history(seed, entries_max=entries_max)
+
+
+def test_a_part_that_was_lost_is_not_taken_for_a_removal() -> None:
+    """AE-2, found by seed 383: the end told of more than had arrived, and was believed."""
+    mesh = Mesh("a", "b")
+    for n in range(30):
+        mesh["a"].submit(ops.Put(f"k{n}", value="v" * 10_000))
+    mesh.run(2_000)
+    parts = 0
+
+    def second_part(payload: bytes) -> bool:
+        nonlocal parts
+        parts += payload[0] & ~(MORE | CONTINUED) == Kind.PART
+        return parts == 3
+
+    mesh.loses = second_part
+    mesh.link("a", "b")
+    mesh.run(300)
+    assert parts > 5
+    assert mesh["b"].replica.antientropy.counts["sessions_dropped"] == 1
+    mesh.run(5_000)
+    mesh.assert_converged()
+    assert mesh["b"].value("k29") is not None
 
 
 def test_a_difference_behind_equal_vectors_is_repaired_and_alarms() -> None:
