@@ -68,7 +68,7 @@ def test_a_repeatable_write_goes_on_to_the_next_peer(sent: bool) -> None:
 
 
 def test_a_write_that_is_not_repeatable_is_never_sent_twice() -> None:
-    """ATT-1."""
+    """CAL-1: ATT-1."""
     attempt = session().begin(ADD, 0)
     attempt.plan(0)
 

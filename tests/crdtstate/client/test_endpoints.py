@@ -50,6 +50,7 @@ def test_the_last_good_endpoint_stays_first() -> None:
 
 @given(st.lists(st.booleans(), max_size=400))
 def test_retries_are_at_most_a_tenth_of_first_tries_and_a_burst(wants: list[bool]) -> None:
+    """END-1"""
     budget, first, retries = RetryBudget(), 0, 0
 
     for want in wants:

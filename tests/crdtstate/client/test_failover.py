@@ -59,6 +59,7 @@ def test_a_repeatable_write_survives_a_lost_answer(
 def test_a_counter_is_added_to_at_most_once(
     kind: str, fault: str, value: int, peers: list[FakePeer]
 ) -> None:
+    """CAL-1"""
     with open_client(kind, endpoints(peers)) as client:
         client.counter("n").add()
         peers[0].script = [fault]

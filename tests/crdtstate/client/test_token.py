@@ -43,6 +43,7 @@ def test_join_of_tokens_is_the_join_of_their_vectors(a: dict[int, int], b: dict[
 
 @given(st.lists(vectors.map(tokens.encode_token), max_size=6))
 def test_what_is_kept_includes_everything_observed(observed: list[str]) -> None:
+    """CTK-1"""
     kept = KeptToken()
     for token in observed:
         kept.observe(token)

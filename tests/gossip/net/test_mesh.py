@@ -202,6 +202,18 @@ def test_send_without_a_link_returns_false_and_is_counted() -> None:
     asyncio.run(scenario())
 
 
+def test_a_stopped_mesh_leaves_nothing_behind() -> None:
+    """MSH-2"""
+
+    async def scenario() -> None:
+        async with meshes("a", "b"):
+            pass
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(scenario(), debug=True)
+
+
 def test_a_forgotten_member_loses_its_link_and_cannot_dial_in() -> None:
     async def scenario() -> None:
         async with meshes("b", "a") as (b, a):
