@@ -23,9 +23,11 @@ def load_or_create_keys(path: Path) -> list[bytes]:
     try:
         text = path.read_text(encoding="ascii")
     except FileNotFoundError:
-        keys = [secrets.token_bytes(KEY_BYTES)]
-        save_keys(path, keys)
-        return keys
+        try:
+            save_keys(path, [secrets.token_bytes(KEY_BYTES)], replace=False)
+        except FileExistsError:
+            pass  # Another peer of this machine was faster: its key is the cluster's.
+        return load_or_create_keys(path)
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"key file {path} cannot be read: {error}") from error
     if os.stat(path).st_mode & 0o077:
@@ -43,10 +45,15 @@ def load_or_create_keys(path: Path) -> list[bytes]:
     return keys
 
 
-def save_keys(path: Path, keys: Sequence[bytes]) -> None:
-    """Replace the key file in one step. Raises: StorageError."""
+def save_keys(path: Path, keys: Sequence[bytes], *, replace: bool = True) -> None:
+    """Write the key file in one step.
+
+    Raises: StorageError; FileExistsError when it is there and not to be replaced.
+    """
     text = "".join(base64.b64encode(key).decode() + "\n" for key in keys)
     try:
-        write_durably(path, lambda _stat: text.encode(), mode=0o600)
+        write_durably(path, lambda _stat: text.encode(), mode=0o600, replace=replace)
+    except FileExistsError:
+        raise
     except OSError as error:
         raise StorageError(f"key file {path} cannot be written: {error}") from error

@@ -190,3 +190,17 @@ def test_a_key_file_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(StorageError, match="key file"):
         load_or_create_keys(path)
+
+
+def test_peers_that_start_together_share_the_key_of_the_faster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, theirs = tmp_path / "cluster.keys", b"t" * KEY_BYTES
+
+    def slow_key(_size: int) -> bytes:
+        save_keys(path, [theirs])
+        return b"m" * KEY_BYTES
+
+    monkeypatch.setattr("crdtstate.storage.keyfile.secrets.token_bytes", slow_key)
+    assert load_or_create_keys(path) == [theirs]
+    assert [file.name for file in tmp_path.iterdir()] == ["cluster.keys"]
