@@ -290,3 +290,34 @@ async def test_a_token_file_that_is_none_is_refused(tmp_path: Path, text: str, w
     with pytest.raises(InvalidError, match=words):
         async with running_peer(tmp_path / "d", token_file=str(path)):
             pass
+
+
+async def test_a_status_check_reads_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the number of keys: /status, /metrics, /members and /readyz are O(1) in them."""
+    async with running_peer(tmp_path) as (peer, url), http() as session:
+        for n in range(20):
+            async with session.put(f"{url}/kv/k{n}", data=b"v"):
+                pass
+        assert peer.driver is not None
+        storage, reads = peer.driver.storage, []
+
+        def count(name: str) -> None:
+            real = getattr(storage, name)
+
+            def counting(*given: Any, **how: Any) -> Any:
+                reads.append(name)
+                return real(*given, **how)
+
+            owner: Any = storage if name == "get" else type(storage)
+            monkeypatch.setattr(owner, name, counting)
+
+        for name in ("get", "scan", "snapshot"):
+            count(name)
+        for path in ("/status", "/metrics", "/members", "/readyz", "/healthz"):
+            async with session.get(url + path) as answer:
+                assert answer.status == 200
+        assert reads == []
+        async with session.get(f"{url}/kv/k1"):
+            assert set(reads) == {"get"}

@@ -381,30 +381,3 @@ def test_a_large_transaction_travels_in_fragments() -> None:
 
     assert mesh["b"].value("big2") == value.encode()
     mesh.assert_converged()
-
-
-def test_converged_peers_that_tick_touch_no_record() -> None:
-    """EXP-1"""
-    mesh = three()
-    for n in range(50):
-        mesh["a"].submit(put(f"k{n}", "v"))
-    mesh.run(3_000)
-    reads: list[bytes] = []
-    for host in mesh.hosts.values():
-        get, scan = host.storage.get, host.storage.scan
-
-        def counting_get(key: bytes, get=get) -> bytes | None:  # type: ignore[no-untyped-def]
-            reads.append(key)
-            return get(key)  # type: ignore[no-any-return]
-
-        def counting_scan(start: bytes, stop: bytes, scan=scan, **how: bool):  # type: ignore[no-untyped-def]
-            reads.append(start)
-            return scan(start, stop, **how)
-
-        host.storage.get, host.storage.scan = counting_get, counting_scan  # type: ignore[method-assign, assignment]
-    sent = mesh.bytes_sent
-
-    mesh.run(10_000)
-
-    assert not [key for key in reads if key[:1] in b"rbc"], "a tick read records"
-    assert mesh.bytes_sent == sent
