@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import contextlib
 import os
 import secrets
 from collections.abc import Sequence
@@ -23,10 +24,9 @@ def load_or_create_keys(path: Path) -> list[bytes]:
     try:
         text = path.read_text(encoding="ascii")
     except FileNotFoundError:
-        try:
+        # Another peer of this machine may be faster: then its key is the cluster's.
+        with contextlib.suppress(FileExistsError):
             save_keys(path, [secrets.token_bytes(KEY_BYTES)], replace=False)
-        except FileExistsError:
-            pass  # Another peer of this machine was faster: its key is the cluster's.
         return load_or_create_keys(path)
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"key file {path} cannot be read: {error}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from crdtstate.client import Client
-from crdtstate.errors import BehindError, UnavailableError
+from crdtstate.errors import BehindError
 from tests.e2e.fleet import fleet, until
 
 pytestmark = pytest.mark.e2e
@@ -82,7 +82,7 @@ def test_w_says_how_many_have_it_and_the_write_stands(tmp_path: Path) -> None:
         assert peers.client("a").put("k", "2", w="majority").replicas >= 2
         peers.isolate("a")
         with Client(peers.url("a"), timeout=1.0) as client:
-            with pytest.raises(UnavailableError) as caught:
+            with pytest.raises(BehindError) as caught:
                 client.put("k", "3", w="majority")
             assert caught.value.code == "not_enough_replicas"
             assert caught.value.data["replicas"] == 1

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def edit_apart(peers: Fleet) -> None:
 
 
 def test_two_sides_of_a_cut_become_one_state_with_every_documented_outcome(
-    tmp_path: Path,
+    tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     with fleet(tmp_path) as peers:
         count = apply_manifests(peers)
@@ -75,7 +76,7 @@ def test_two_sides_of_a_cut_become_one_state_with_every_documented_outcome(
         peers.client("a").heal()
         took_s = peers.converge()
 
-        print(f"converged {took_s:.2f} s after the heal; the target is {HEAL_S_TARGET} s")
+        figure(f"demo: converged {took_s:.2f} s after the heal; the target is {HEAL_S_TARGET} s")
         for name in peers.plans:
             check_outcomes(peers, name, count)
             check_conflicts(list(peers.client(name).conflicts()), (began_ms, ended_ms))

@@ -19,8 +19,7 @@ def write_and_delete(peers: Fleet) -> str:
         b.put(f"k{n}", str(n))
     b.map("m").put({"x": 1})
     b.wait(peers=3)
-    origin = str(peers.status("b")["origin"])
-    return origin
+    return str(peers.status("b")["origin"])
 
 
 def delete_while_away(peers: Fleet) -> None:

@@ -1,6 +1,7 @@
 """What three converged peers exchange, as their own counters and the kernel tell it (law 23)."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,9 @@ def traffic(peers: Fleet) -> int:
     return total
 
 
-def test_converged_and_idle_three_peers_exchange_under_a_kilobyte_a_second(tmp_path: Path) -> None:
+def test_converged_and_idle_three_peers_exchange_under_a_kilobyte_a_second(
+    tmp_path: Path, figure: Callable[[str], None]
+) -> None:
     with fleet(tmp_path) as peers:
         for n in range(500):
             peers.client("a").put(f"k{n}", "v" * 100)
@@ -32,6 +35,6 @@ def test_converged_and_idle_three_peers_exchange_under_a_kilobyte_a_second(tmp_p
         before, began = traffic(peers), time.monotonic()
         time.sleep(6.0)
         rate = (traffic(peers) - before) / (time.monotonic() - began)
-        print(f"{rate:.0f} B/s between three idle peers")
+        figure(f"idle: {rate:.0f} B/s between three idle peers")
         assert rate < BYTES_PER_S_MAX
         assert [peers.status(n)["anti_entropy"] for n in peers.plans] == sent

@@ -4,6 +4,7 @@ import random
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -103,12 +104,14 @@ def check_nothing_lost(peers: Fleet, writers: list[Writer]) -> None:
 @pytest.mark.parametrize(
     "kills", [KILLS, pytest.param(KILLS_DEEP, marks=pytest.mark.deep)], ids=["few", "many"]
 )
-def test_kills_during_writes_lose_nothing_acknowledged(tmp_path: Path, kills: int) -> None:
+def test_kills_during_writes_lose_nothing_acknowledged(
+    tmp_path: Path, kills: int, figure: Callable[[str], None]
+) -> None:
     with fleet(tmp_path) as peers:
         writers = kill_in_a_loop(peers, kills, seed=kills)
         check_nothing_lost(peers, writers)
         total = sum(len(w.acknowledged) for w in writers)
         identities = len({origin for w in writers[:2] for origin in w.seqs})
-        print(f"{kills} kills, {total} acknowledged writes, {identities} identities of b")
+        figure(f"{kills} kills of b: {total} acknowledged writes, {identities} identities")
         assert 1 < identities <= 2 + kills // 7
         assert total > 20 * kills / 8
