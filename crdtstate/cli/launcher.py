@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, final
 
-from crdtstate.errors import CrdtstateError, UnavailableError
+from crdtstate.errors import CrdtstateError, InvalidError
 
 __all__ = ["Child", "Look", "Plan", "check_ports", "look_at", "plan_peers", "start", "stop_all"]
 
@@ -84,7 +84,7 @@ def plan_peers(count: int, base_port: int, data: Path, *, dev: bool) -> list[Pla
 
 
 def check_ports(plans: Sequence[Plan]) -> None:
-    """Raise UnavailableError when a port is taken, naming the port and who needs it."""
+    """Raise InvalidError when a port is taken, naming the port and who needs it."""
     for plan in plans:
         _check_port(plan, plan.api_port, socket.SOCK_STREAM, "API")
         _check_port(plan, plan.gossip_port, socket.SOCK_STREAM, "gossip")
@@ -99,7 +99,7 @@ def _check_port(plan: Plan, port: int, kind: int, use: str) -> None:
             probe.bind((plan.host, port))
         except OSError as error:
             protocol = "TCP" if kind == socket.SOCK_STREAM else "UDP"
-            raise UnavailableError(
+            raise InvalidError(
                 f"{protocol} port {port}, for the {use} of peer {plan.name}, cannot be used: "
                 f"{error.strerror}; stop what uses it or choose another --base-port",
                 code="address_in_use",

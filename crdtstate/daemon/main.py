@@ -22,7 +22,7 @@ from crdtstate.api.server import HttpServer
 from crdtstate.daemon.cluster import PeerCluster
 from crdtstate.daemon.config import PeerConfig, parse_address
 from crdtstate.daemon.driver import Driver
-from crdtstate.errors import InvalidError, StorageError, UnavailableError
+from crdtstate.errors import InvalidError, StorageError
 from crdtstate.replica.machine import Replica, ReplicaConfig
 from crdtstate.storage.backup import backup
 from crdtstate.storage.keyfile import load_or_create_keys, save_keys
@@ -88,7 +88,7 @@ class Peer:
         try:
             await mesh.start()
         except GossipError as error:
-            raise UnavailableError(f"gossip: {error}", code="address_in_use") from error
+            raise InvalidError(f"gossip: {error}", code="address_in_use") from error
         self._exit.push_async_callback(mesh.stop)
         for name in replica.members.retired:
             mesh.forget(name)
@@ -98,7 +98,7 @@ class Peer:
         try:
             await server.start(host, port)
         except OSError as error:
-            raise UnavailableError(
+            raise InvalidError(
                 f"API address {host}:{port} cannot be bound: {error.strerror or error}",
                 code="address_in_use",
             ) from error

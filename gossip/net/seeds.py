@@ -71,4 +71,4 @@ class Seeds:
             return  # Once per change, not once per try.
         self._states[seed] = state
         level = log.info if state == "reached" else log.warning
-        level("seed_changed", host=seed[0], port=seed[1], state=state, **facts)
+        level("seed_changed", seed=f"{seed[0]}:{seed[1]}", state=state, **facts)

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from crdtstate.cli.launcher import Child, Plan, check_ports, plan_peers, start, stop_all
 from crdtstate.client import Client
-from crdtstate.errors import CrdtstateError, UnavailableError
+from crdtstate.errors import CrdtstateError, InvalidError
 
 START_S = 20.0
 
@@ -38,7 +38,7 @@ def free_plans(count: int, path: Path, *, dev: bool = True) -> list[Plan]:
         plans = plan_peers(count, rng.randrange(20_000, 32_000, 100), path, dev=dev)
         try:
             check_ports(plans)
-        except UnavailableError:
+        except InvalidError:
             continue
         return plans
     raise AssertionError("no free ports")
