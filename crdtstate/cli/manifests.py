@@ -101,7 +101,7 @@ def _documents(source: str, text: str) -> Iterator[Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or error
+        reason = getattr(error, "problem", None) or " ".join(str(error).split())
         raise InvalidError(f"{source}{where}: {reason}") from error
 
 
