@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -70,21 +71,33 @@ def test_keys(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "there is no key 'color'" in run("kv", "get", "color", code=3)
 
 
-def test_watch(run: Run, peers: Fleet) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A run in the background ignores the signal, and so would what it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_watch(peers: Fleet) -> None:
     def write() -> None:
         peers.client("b").put("w/1", "one")
         peers.client("b").delete("w/1")
 
     command = [sys.executable, "-m", "crdtstate", "-s", peers.url("a"), "kv", "watch", "w/"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
-        until(lambda: "watches 1.0" in metrics(peers), "the watch is open")
-        threading.Thread(target=write).start()
-        assert watching.stdout is not None
-        seen = [watching.stdout.readline().split()]
-        while seen[-1][0] != "DELETE":
-            seen.append(watching.stdout.readline().split())
-        watching.send_signal(2)
-        assert watching.wait(10) == 130
+        try:
+            until(lambda: "watches 1.0" in metrics(peers), "the watch is open")
+            threading.Thread(target=write).start()
+            assert watching.stdout is not None
+            seen = [watching.stdout.readline().split()]
+            while seen[-1][0] != "DELETE":
+                seen.append(watching.stdout.readline().split())
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(10) == 130
+        finally:
+            watching.kill()
     assert seen[-1] == ["DELETE", "w/1"]
 
 

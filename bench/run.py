@@ -1,0 +1,76 @@
+"""Run every benchmark once on this machine and print the figures beside their targets.
+
+    python -m bench.run [puts visibility catch-up keys] [--json FILE]
+
+About four minutes. The machine should have nothing else to do; what is compared is measured in
+turns, and medians are taken.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import measures
+from bench.measures import Row, Say
+
+MEASURES: dict[str, Callable[[Path, Say], list[Row]]] = {
+    "puts": measures.puts,
+    "visibility": measures.visibility,
+    "catch-up": measures.catching_up,
+    "keys": measures.many_keys,
+}
+
+
+def say(text: str) -> None:
+    """Show what is going on, on one line."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\033[K{text}")
+        sys.stderr.flush()
+
+
+def machine() -> str:
+    """Return what the figures depend on."""
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    return f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}"
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", nargs="*", default=[], help=", ".join(MEASURES))
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    given = parser.parse_args()
+    unknown = set(given.what) - MEASURES.keys()
+    if unknown:
+        parser.error(f"no such measure: {', '.join(sorted(unknown))}")
+    print(machine())
+    rows: list[Row] = []
+    for name in given.what or MEASURES:
+        with tempfile.TemporaryDirectory(prefix="crdtstate-bench-") as path:
+            found = MEASURES[name](Path(path), say)
+        say("")
+        for row in found:
+            mark = {True: "met", False: "MISSED", None: ""}[row.met]
+            print(f"{row.name:42}{row.value:58}{row.target:14}{mark}", flush=True)
+        rows += found
+    if given.json:
+        figures = {"at": time.strftime("%Y-%m-%d"), "machine": machine()}
+        figures["rows"] = [row._asdict() for row in rows]  # type: ignore[assignment]
+        given.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
