@@ -130,6 +130,8 @@ class Embedded:
                     case ev.NewIdentity():
                         origin = self._directory.new_origin(effect.reason)
                         pending.append(ev.IdentityTaken(origin))
+                    case ev.RunAgain():
+                        pending.append(ev.Again(effect.work))
                     case _:
                         pass  # No peers, no watchers, no time but the caller's.
 

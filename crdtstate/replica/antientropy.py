@@ -128,6 +128,9 @@ class AntiEntropy:
             if covers_all(self._store.vector, view.vector) and not self.repair_due:
                 view.pull_after_ms = None
                 continue
+            if not self.repair_due and view.is_progressing(self._store.vector):
+                view.pull_after(now_ms + PULL_DELAY_MS, self._store.vector)
+                continue
             return self._start(view, now_ms, repair=self.repair_due)
         return []
 

@@ -100,8 +100,8 @@ class Conversation:
         view.learn_entry(frame.origin, frame.last)
         if not received.held or view.pull_after_ms is not None:
             return []
-        view.pull_after_ms = now_ms + PULL_DELAY_MS
-        return [ev.WakeAt(view.pull_after_ms)]
+        view.pull_after(now_ms + PULL_DELAY_MS, self._store.vector)
+        return [ev.WakeAt(now_ms + PULL_DELAY_MS)]
 
     def _hello(
         self, view: PeerView, origin: int, vector: dict[int, int], now_ms: int
@@ -120,8 +120,8 @@ class Conversation:
         if covers_all(self._store.vector, view.vector):
             self._become_ready()
         elif view.pull_after_ms is None or delay_ms == 0:
-            view.pull_after_ms = now_ms + delay_ms
-            effects.append(ev.WakeAt(view.pull_after_ms))
+            view.pull_after(now_ms + delay_ms, self._store.vector if delay_ms else None)
+            effects.append(ev.WakeAt(now_ms + delay_ms))
         return effects
 
     def digest(self, name: str, data: bytes, now_ms: int, wall_ms: int) -> list[ev.Effect]:

@@ -91,6 +91,7 @@ class Replica:
         self.expiry = Expiry(store)
         self._started_ms: int | None = None
         self._in_flight: _Batch | None = None
+        self._closing = False  # The open batch will be closed as soon as the driver comes back.
         self._replies: list[tuple[Any, Committed]] = []
         self._wanted: list[_Wanted] = []
         self._backlog: deque[ev.Submit | ev.Forget | ev.PeerMessage] = deque()
@@ -161,8 +162,13 @@ class Replica:
         if standing.lost and not standing.asked and idle:  # REP-5
             standing.asked = True
             effects.append(ev.NewIdentity(standing.reason))
-        if self._in_flight is None:
-            self._close_batch(effects)
+        if self._in_flight is None and not self._closing and self._has_open():
+            # Not at once: what has arrived together becomes durable together.
+            self._closing = True
+            effects.append(ev.RunAgain("close"))
+
+    def _has_open(self) -> bool:
+        return bool(self._replies or self._wanted or len(self.store.table))
 
     def _drain_backlog(self, effects: list[ev.Effect]) -> None:
         """Take again what was queued; what still has to wait is queued again, in order."""
@@ -259,6 +265,8 @@ class Replica:
         self.shown.update(batch.vector, batch.revision, batch.root)
         if batch.system_changed:
             self._reload_members(effects)
+        if 4 * len(self._replies) >= len(batch.replies) and not self.antientropy.joining:
+            self._close_batch(effects)  # Enough has arrived meanwhile: the disk need not wait.
         push = bytes((Kind.PUSH,))
         effects += [ev.Send(None, push + frame) for frame in self._frames(batch)]
         self._release(batch.replies, batch.wanted, effects)
@@ -352,6 +360,11 @@ class Replica:
 
     def _on_again(self, event: ev.Again, effects: list[ev.Effect]) -> None:
         work = event.work
+        if work == "close":
+            self._closing = False
+            if self._in_flight is None and not self.antientropy.joining:
+                self._close_batch(effects)
+            return
         if work != "join":
             effects += self.antientropy.serve_step(work.removeprefix("serve:"))
             return

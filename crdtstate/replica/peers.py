@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from statistics import median
 from typing import final
 
-from crdtstate.crdt.dots import covers_all, join_vectors
+from crdtstate.crdt.dots import covers_all, join_vectors, missing
 from crdtstate.replica.messages import Assembler
 
 __all__ = ["CLOCK_OFFSET_MS_MAX", "PeerView", "Peers"]
@@ -29,6 +29,7 @@ class PeerView:
         self.wants: dict[int, int] = {}  # It asked to be told when we have this durable.
         self.offset_ms: int | None = None  # Its wall clock minus ours.
         self.pull_after_ms: int | None = None  # It is ahead: pull, unless pushes catch up.
+        self._lacked: dict[int, int] = {}  # How far we were where it was ahead; empty: unknown.
         self.vector_sent_ms = -(1 << 40)
         self._message_bytes_max = message_bytes_max
         self.assembler = Assembler(message_bytes_max)
@@ -38,6 +39,7 @@ class PeerView:
         self.linked = linked
         self.wants = {}
         self.pull_after_ms = None
+        self._lacked = {}
         self.assembler = Assembler(self._message_bytes_max)
 
     def meet(self, origin: int) -> None:
@@ -53,6 +55,21 @@ class PeerView:
         """It has the transactions of `origin` up to `seq` durable, for it pushed them."""
         if self.vector.get(origin, 0) < seq:
             self.vector[origin] = seq
+
+    def pull_after(self, at_ms: int, mine: dict[int, int] | None) -> None:
+        """Pull at this time; when `mine` is given, only if pushes make no progress until then."""
+        self.pull_after_ms = at_ms
+        lacking = () if mine is None else missing(mine, self.vector)
+        self._lacked = {origin: (mine or {}).get(origin, 0) for origin in lacking}
+
+    def is_progressing(self, mine: dict[int, int]) -> bool:
+        """Whether pushes have moved every origin in which it is ahead since `pull_after`.
+
+        A pull beside them would bring the same again, and cost the time that they need.
+        """
+        before = self._lacked
+        lacking = missing(mine, self.vector)
+        return bool(before) and all(o in before and mine.get(o, 0) > before[o] for o in lacking)
 
 
 @final

@@ -4,6 +4,7 @@ import pytest
 
 from crdtstate.errors import BehindError, NotFoundError, UnavailableError
 from crdtstate.replica import events as ev
+from crdtstate.replica.messages import Kind
 from crdtstate.store import operations as ops
 from crdtstate.store.store import StoreConfig
 from tests.models.mesh import Mesh, Request
@@ -39,15 +40,15 @@ def test_a_write_is_answered_only_after_its_batch_is_durable() -> None:
 def test_writes_that_arrive_during_a_sync_share_the_next_batch() -> None:
     mesh = three()
     mesh["a"].stalled = True
-    first = mesh["a"].submit(put("k0", "v"))
+    first = [mesh["a"].submit(put(f"first{n}", "v")) for n in range(3)]
+    mesh.settle_some(5)
     before = mesh["a"].disk.writes
 
     others = [mesh["a"].submit(put(f"k{n}", "v")) for n in range(1, 50)]
     mesh["a"].stalled = False
     mesh.settle()
 
-    assert first.committed
-    assert all(request.committed for request in others)
+    assert all(request.committed for request in first + others)
     assert mesh["a"].disk.writes - before == 2
 
 
@@ -381,3 +382,40 @@ def test_a_large_transaction_travels_in_fragments() -> None:
 
     assert mesh["b"].value("big2") == value.encode()
     mesh.assert_converged()
+
+
+def test_pushes_that_make_progress_are_not_doubled_by_a_pull() -> None:
+    """A peer that is busy falls behind for a while; pulling as well would hold it there."""
+    mesh = three()
+    before = mesh["b"].replica.antientropy.counts["pulls_started"]
+    mesh["b"].stalled = True
+    for n in range(40):
+        mesh["a"].submit(put(f"k{n}", "v"))
+        mesh.run(50)
+        if n % 4 == 3:  # Its disk is slow, not dead.
+            mesh["b"].stalled = False
+            mesh.settle_some(3)
+            mesh["b"].stalled = True
+    mesh["b"].stalled = False
+    mesh.run(2_000)
+    mesh.assert_converged()
+    assert mesh["b"].replica.antientropy.counts["pulls_started"] == before
+
+
+def test_a_peer_that_pushes_do_not_bring_on_pulls() -> None:
+    mesh = three()
+    before = mesh["b"].replica.antientropy.counts["pulls_joined"]
+    lost = 0
+
+    def first_push(payload: bytes) -> bool:
+        nonlocal lost
+        lost += payload[0] == Kind.PUSH
+        return lost == 1
+
+    mesh.loses = first_push
+    for n in range(5):
+        mesh["a"].submit(put(f"k{n}", "v"))
+        mesh.run(20)
+    mesh.run(2_500)
+    mesh.assert_converged()
+    assert mesh["b"].replica.antientropy.counts["pulls_joined"] > before
