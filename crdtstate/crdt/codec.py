@@ -16,6 +16,7 @@ Invariants:
     COD-2  Decoding any bytes returns a value or raises RemoteProtocolError; nothing else.
 """
 
+import io
 from typing import Any, NoReturn
 
 import cbor2
@@ -60,28 +61,32 @@ _KNOWN_TAGS = (
 _TAG_REFUSERS: dict[int, Any] = dict.fromkeys(_KNOWN_TAGS, _refuse_tag)
 
 
-def strict_loads(data: bytes) -> Any:
-    """Decode one canonical CBOR item.
+def strict_loads(data: bytes, *, canonical: bool = True) -> Any:
+    """Decode one CBOR item.
 
     Floats and simple values other than true, false and null are left to the caller's type
-    checks (`decode_value` allows finite floats, frames allow none).
+    checks (`decode_value` allows finite floats, frames allow none). `canonical` False spares the
+    second half of the cost where the bytes are not kept: heads need not be the shortest then.
 
     Raises: RemoteProtocolError for anything else.
     Cost: O(len(data)), one decode and one encode.
     """
     try:
-        value = cbor2.loads(
-            data,
+        stream = io.BytesIO(data)
+        value = cbor2.CBORDecoder(
+            stream,
             tag_hook=_refuse_tag,
             semantic_decoders=_TAG_REFUSERS,
             max_depth=DEPTH_MAX,
             allow_indefinite=False,
             allow_duplicate_keys=False,
             strict_hashable_types=True,
-        )
-        again = cbor2.dumps(value, canonical=True)
+        ).decode()
+        again = cbor2.dumps(value, canonical=True) if canonical else data
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise RemoteProtocolError(f"not canonical CBOR: {error}") from error
+    if stream.read(1):
+        raise RemoteProtocolError("not canonical CBOR: bytes follow the item")
     if again != data:
         raise RemoteProtocolError("not canonical CBOR: encoding it again gives other bytes")
     return value
@@ -199,29 +204,46 @@ _REGISTER_HEAD = b"\x81\x85\x80\x1b"
 _HEAD_LENGTHS = {24: 1, 25: 2, 26: 4, 27: 8}
 
 
+_BYTES = [bytes((n,)) for n in range(256)]
+
+
 def head(major: int, n: int) -> bytes:
     """Return the shortest CBOR head of a major type (its upper three bits) and a number."""
-    if n < 24:
-        return bytes((major | n,))
-    if n < 0x100:
-        return bytes((major | 24, n))
     if n < 0x10000:
-        return bytes((major | 25, n >> 8, n & 255))
+        if n < 24:
+            return _BYTES[major | n]
+        if n < 0x100:
+            return _BYTES[major | 24] + _BYTES[n]
+        return _BYTES[major | 25] + n.to_bytes(2, "big")
     if n < 0x100000000:
-        return bytes((major | 26,)) + n.to_bytes(4, "big")
-    return bytes((major | 27,)) + n.to_bytes(8, "big")
+        return _BYTES[major | 26] + n.to_bytes(4, "big")
+    return _BYTES[major | 27] + n.to_bytes(8, "big")
+
+
+def encode_list(items: list[bytes]) -> bytes:
+    """Encode a list of byte strings; equals `dumps` of it, at a third of the cost."""
+    if len(items) == 1:
+        return b"\x81" + head(0x40, len(items[0])) + items[0]
+    parts = [head(0x80, len(items))]
+    for item in items:
+        parts += (head(0x40, len(item)), item)
+    return b"".join(parts)
 
 
 def encode_register(dot: Dot, stamp: int, value: bytes) -> bytes:
     """Encode {LIFE: {dot: (stamp, value)}}; equals `encode_record` of it."""
-    return (
-        _REGISTER_HEAD
-        + dot[0].to_bytes(8, "big")
-        + head(0x00, dot[1])
-        + head(0x00, stamp)
-        + head(0x40, len(value))
-        + value
-    )
+    origin, seq = dot
+    return b"".join(
+        (
+            _REGISTER_HEAD, origin.to_bytes(8, "big"), head(0x00, seq), head(0x00, stamp),
+            head(0x40, len(value)), value,
+        )
+    )  # fmt: skip
+
+
+def is_register(data: bytes) -> bool:
+    """Tell whether `register_dot` would return a dot."""
+    return data.startswith(_REGISTER_HEAD)
 
 
 def register_dot(data: bytes) -> Dot | None:
@@ -239,11 +261,14 @@ def register_value(data: bytes) -> tuple[Dot, int, bytes] | None:
     """Return (dot, stamp, value) when `register_dot` would return a dot, else None."""
     if not data.startswith(_REGISTER_HEAD):
         return None
-    origin = int.from_bytes(data[4:12], "big")
     seq, at = _read_head(data, 12)
-    stamp, at = _read_head(data, at)
-    _, at = _read_head(data, at)
-    return (origin, seq), stamp, data[at:]
+    if data[at] == 0x1B:  # A stamp of this century takes eight bytes.
+        stamp, at = int.from_bytes(data[at + 1 : at + 9], "big"), at + 9
+    else:
+        stamp, at = _read_head(data, at)
+    info = data[at] & 31
+    start = at + 1 if info < 24 else at + 1 + _HEAD_LENGTHS[info]
+    return (int.from_bytes(data[4:12], "big"), seq), stamp, data[start:]
 
 
 def _read_head(data: bytes, at: int) -> tuple[int, int]:

@@ -1,13 +1,14 @@
-"""Fingerprints of what is live: 65,536 bucket sums of 128 bits, kept incrementally, two levels.
+"""Fingerprints of what is live: 65,536 bucket sums of 128 bits, kept incrementally.
 
 A record's print is a hash of its id and canonical bytes; a bucket's is the sum (modulo 2**128) of
 its records' prints, so that a change costs two hashes and three additions. Equal vectors must mean
-equal roots; peers compare the root with every digest, and buckets when they must repair.
+equal roots; peers compare the root with every digest, and buckets, 256 groups of them first, when
+they must repair.
 
 Source: sums as set fingerprints after [MEY22]; XOR would cancel duplicates, sums do not.
 
 Invariants:
-    FPR-1  root == sum of groups == sum of buckets == sum over live records, modulo 2**128.
+    FPR-1  root == sum of buckets == sum over live records, modulo 2**128.
 """
 
 from collections.abc import Iterable
@@ -36,21 +37,15 @@ def print_of(record_id: bytes, data: bytes) -> int:
 class Fingerprint:
     """The bucket sums of one replica. About 4 MB when all buckets are used."""
 
-    __slots__ = ("_buckets", "_dirty", "_groups", "root")
+    __slots__ = ("_buckets", "_dirty", "root")
 
     def __init__(self, buckets: Iterable[tuple[int, int]] = ()) -> None:
         self._buckets = [0] * BUCKETS
-        self._groups = [0] * GROUPS
         self._dirty: dict[int, None] = {}
         self.root = 0
         for bucket, total in buckets:
-            self._add(bucket, total)
-
-    def _add(self, bucket: int, amount: int) -> None:
-        self._buckets[bucket] = (self._buckets[bucket] + amount) & _MASK
-        group = bucket >> 8
-        self._groups[group] = (self._groups[group] + amount) & _MASK
-        self.root = (self.root + amount) & _MASK
+            self._buckets[bucket] = total
+            self.root = (self.root + total) & _MASK
 
     def change(self, record_id: bytes, before: bytes | None, after: bytes | None) -> None:
         """Account for a record that went from `before` to `after`. Cost: O(1)."""
@@ -61,16 +56,13 @@ class Fingerprint:
         if before:
             amount -= xxh3_128_intdigest(before, seed)
         bucket = seed >> 48
-        self._add(bucket, amount)
+        self._buckets[bucket] = (self._buckets[bucket] + amount) & _MASK
+        self.root = (self.root + amount) & _MASK
         self._dirty[bucket] = None
 
-    def groups(self) -> list[int]:
-        """Return the 256 sums of the upper level."""
-        return list(self._groups)
-
-    def buckets(self, group: int) -> list[int]:
-        """Return the 256 bucket sums below one group."""
-        return self._buckets[group << 8 : (group + 1) << 8]
+    def buckets(self) -> list[int]:
+        """Return all bucket sums."""
+        return list(self._buckets)
 
     def take_dirty(self) -> list[tuple[int, int]]:
         """Return (bucket, sum) of the buckets changed since the last call, to be persisted."""

@@ -25,7 +25,7 @@ from typing import final
 
 import cbor2
 
-from crdtstate.crdt.codec import dumps
+from crdtstate.crdt.codec import encode_list
 from crdtstate.crdt.dots import Dot, Vector
 from crdtstate.store.ports import Reader
 from crdtstate.store.table import Table, prefix_end
@@ -63,6 +63,10 @@ def read_log(reader: Reader, after: int, upto: int) -> Iterator[tuple[int, list[
     """Yield (revision, dots) with after < revision <= upto."""
     for key, value in reader.scan(log_key(after + 1), log_key(upto + 1)):
         yield int.from_bytes(key[1:], "big"), _log_dots(value)
+
+
+def _encode_event(touched: list[bytes], ended: list[bytes]) -> bytes:
+    return b"\x82" + encode_list(touched) + (encode_list(ended) if ended else b"\x80")
 
 
 def _encode_log(wall_ms: int, dots: Sequence[Dot]) -> bytes:
@@ -133,12 +137,12 @@ class Index:
         self.revision += 1
         self.entries += 1
         table = self._table
-        table.put_unseen(event_key(origin, seq), dumps([touched, ended]))
+        table.put_unseen(event_key(origin, seq), _encode_event(touched, ended))
         table.put_unseen(log_key(self.revision), _encode_log(wall_ms, (dot,)))
 
     def note_event(self, dot: Dot, event: Event) -> None:
         """Store an event that came with a pull, so that this replica can serve others."""
-        self._table.put_unseen(event_key(*dot), dumps([event[0], event[1]]))
+        self._table.put_unseen(event_key(*dot), _encode_event(*event))
 
     def advance(self, target: Vector, dots: Iterable[Dot], wall_ms: int) -> None:
         """Cover `target` after a join; `dots` enter the log, many a revision."""

@@ -17,7 +17,7 @@ Invariants:
 from collections.abc import Iterator
 from typing import final
 
-from crdtstate.crdt.codec import decode_record, encode_record, register_dot
+from crdtstate.crdt.codec import decode_record, encode_record, is_register
 from crdtstate.crdt.record import LIFE, Record, true_conflicts
 from crdtstate.store.fingerprint import Fingerprint
 from crdtstate.store.ports import Batch, Family, Reader, Snapshot, Storage
@@ -122,8 +122,8 @@ class Table:
         self.write(key, data)
         if record_id[0] == 1:  # No client's key starts so; membership reads these.
             self._system_changed = True
-        plain = data is not None and register_dot(data) is not None
-        if not plain or (before is not None and register_dot(before) is None):
+        plain = data is not None and is_register(data)
+        if not plain or (before is not None and not is_register(before)):
             cells = record or {}
             holds = bool(cells) and (LIFE not in cells or bool(true_conflicts(cells)))
             self._index_conflict(record_id, holds=holds)
@@ -141,11 +141,11 @@ class Table:
         alive = []
         for record_id in self.lives(key):
             data = self.get_encoded(record_id)
-            if data and (register_dot(data) is not None or LIFE in decode_record(data)):
+            if data and (is_register(data) or LIFE in decode_record(data)):
                 alive.append((record_id, data))
         for record_id, data in alive:
             holds = len(alive) > 1
-            if not holds and register_dot(data) is None:
+            if not holds and not is_register(data):
                 holds = bool(true_conflicts(decode_record(data)))
             self._index_conflict(record_id, holds=holds)
 

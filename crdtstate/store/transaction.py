@@ -26,7 +26,6 @@ from crdtstate.crdt.dots import (
     Dot,
     decode_dots,
     decode_flat,
-    encode_flat,
 )
 from crdtstate.crdt.record import Path
 from crdtstate.errors import RemoteProtocolError
@@ -98,7 +97,8 @@ def check_record_id(record_id: Any) -> None:
 
 def encode_body(stamp: int, past: dict[int, int], changes: list[Change]) -> bytes:
     """Encode once; the bytes are then carried as they are, to disk and to every peer."""
-    parts = [b"\x83", head(0x00, stamp), dumps(encode_flat(past)) if past else b"\x80"]
+    parts = [b"\x83", head(0x00, stamp)]
+    _encode_dots(sorted(past.items()), parts)
     parts.append(head(0x80, len(changes)))
     for change in changes:
         _encode_change(change, parts)
@@ -114,8 +114,12 @@ def _encode_change(change: Change, parts: list[bytes]) -> None:
         parts.append(b"\xf6")
     else:
         parts += (head(0x40, len(value)), value)
-    parts.append(head(0x80, 2 * len(observed)))
-    for origin, seq in observed:
+    _encode_dots(observed, parts)
+
+
+def _encode_dots(dots: list[Dot], parts: list[bytes]) -> None:
+    parts.append(head(0x80, 2 * len(dots)))
+    for origin, seq in dots:
         parts += (b"\x1b", origin.to_bytes(8, "big"), head(0x00, seq))
 
 
@@ -142,7 +146,7 @@ def decode_frame(data: bytes) -> Frame:
 
     Raises: RemoteProtocolError.
     """
-    value = strict_loads(data)
+    value = strict_loads(data, canonical=False)
     if type(value) is not list or len(value) != 4:
         raise RemoteProtocolError("a frame is [origin, first, bodies, signature]")
     origin, first, bodies, signature = value
@@ -168,7 +172,7 @@ def _parse_body(dot: Dot, body: Any) -> Transaction:
         changes = [_parse_change(item) for item in body[2]]
     except ValueError as error:
         raise RemoteProtocolError(f"transaction {dot}: {error}") from error
-    if len({(c.record_id, c.path) for c in changes}) != len(changes):
+    if len(changes) > 1 and len({(c.record_id, c.path) for c in changes}) != len(changes):
         raise RemoteProtocolError("transaction changes one path twice")  # TXN-1
     return Transaction(dot, stamp, past, changes)
 
