@@ -77,20 +77,21 @@ class Load:
         self.errors, self.started, self.going = 0, clients, True
         self._open: set[object] = set()
         self.ended = asyncio.Event()
-        self._rng = random.Random(1)
+        # Without it a second run would write what is there, which is no write at all.
+        self._run = f"{random.randrange(10**6):06d}"
 
     def request(self, number: int, count: int) -> bytes:
         """Return the bytes of one request; every value is new, or a put would change nothing."""
         if self.operations == 1:
             key = f"{self._prefix}{number}/{count % max(1, KEYS // 64)}"
-            body = f"{number:06d}{count:010d}" + _BODY[16:]
+            body = f"{self._run}{count:010d}" + _BODY[16:]
             target = f"PUT /kv/{key}"
         else:
             fields = [
                 {
                     "op": "put",
                     "key": f"{self._prefix}{number}/{count % 64}/{n}",
-                    "value": f"{number:06d}{count:010d}" + _BODY[16:],
+                    "value": f"{self._run}{count:010d}" + _BODY[16:],
                 }
                 for n in range(self.operations)
             ]

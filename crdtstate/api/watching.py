@@ -3,6 +3,8 @@
 Invariants:
     WAT-3  A watcher holds a cursor and at most one chunk, however slow its client reads.
     WAT-4  With since=R the lines hold every key that changed after R, or the answer is 410.
+    WAT-5  A watch that has told all waits for the replica to announce more; storage may show a
+           batch a moment before it does.
 """
 
 from collections.abc import AsyncIterator
@@ -87,7 +89,7 @@ class WatchHandler:
                     yield line
             yield self._bookmark(cursor)
             while True:
-                if backend.revision == cursor:
+                if backend.revision <= cursor:  # WAT-5
                     if not await backend.wait_revision(cursor, bookmark_ms):
                         yield self._bookmark(cursor)
                     continue
