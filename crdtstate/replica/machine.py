@@ -22,6 +22,7 @@ from crdtstate.crdt.dots import covers_all
 from crdtstate.errors import CrdtstateError, NotFoundError, UnavailableError
 from crdtstate.replica import events as ev
 from crdtstate.replica.antientropy import AntiEntropy
+from crdtstate.replica.batches import Batch, Wanted
 from crdtstate.replica.conversation import Conversation
 from crdtstate.replica.expiry import Expiry
 from crdtstate.replica.membership import MemberRecord, ReplicaSet, announce, retire
@@ -32,7 +33,6 @@ from crdtstate.replica.standing import Standing
 from crdtstate.replica.waiting import Waiters
 from crdtstate.store.ports import Storage
 from crdtstate.store.store import Committed, Store, StoreConfig
-from crdtstate.store.transaction import encode_frame
 
 # A batch is closed after the driver has come round so often, each time having read what arrived:
 # clients whose writes were just acknowledged write again at once, and share one sync. Measured: a
@@ -58,23 +58,6 @@ class ReplicaConfig(msgspec.Struct, frozen=True, kw_only=True):
     message_bytes_max: int = 64 << 20
 
 
-_Wanted = tuple[Any, Committed, int | str, int]  # request, outcome, replicas, deadline
-
-
-@final
-class _Batch(msgspec.Struct, frozen=True):
-    """What waits for the batch in flight."""
-
-    first: int
-    bodies: list[bytes]
-    vector: dict[int, int]
-    revision: int
-    root: int
-    replies: list[tuple[Any, Committed]]
-    wanted: list[_Wanted]
-    system_changed: bool
-
-
 @final
 class Replica:
     """The state machine. `storage` is read here; it is written only through Persist."""
@@ -95,10 +78,10 @@ class Replica:
         )
         self.expiry = Expiry(store)
         self._started_ms: int | None = None
-        self._in_flight: _Batch | None = None
+        self._in_flight: Batch | None = None
         self._rounds = 0  # How often the driver comes back until the open batch is closed.
         self._replies: list[tuple[Any, Committed]] = []
-        self._wanted: list[_Wanted] = []
+        self._wanted: list[Wanted] = []
         self._backlog: deque[ev.Submit | ev.Forget | ev.PeerMessage] = deque()
         self._now_ms = self._wall_ms = 0
         # A table, not a match: msgspec's instance checks cost more than some of the inputs.
@@ -251,7 +234,7 @@ class Replica:
         store = self.store
         first, bodies = store.take_outbox()
         batch = store.close_batch()
-        self._in_flight = _Batch(
+        self._in_flight = Batch(
             first, bodies, dict(store.vector), store.index.revision,
             store.table.fingerprint.root, self._replies, self._wanted,
             store.table.take_system_changed(),
@@ -268,32 +251,17 @@ class Replica:
         if batch.system_changed:
             self._reload_members(effects)
         push = bytes((Kind.PUSH,))
-        effects += [ev.Send(None, push + frame) for frame in self._frames(batch)]
+        frames = batch.frames(self.store.origin, self.config.push_bytes_max)
+        effects += [ev.Send(None, push + frame) for frame in frames]
         self._release(batch.replies, batch.wanted, effects)
         effects.append(ev.RevisionDurable())
         effects += self.waiters.answer_wants()
         effects += self.waiters.check(self._now_ms)
 
-    def _frames(self, batch: _Batch) -> list[bytes]:
-        """Pack the batch's own transactions into frames that fit a payload where they can."""
-        frames: list[bytes] = []
-        start, size = 0, 0
-        for at, body in enumerate(batch.bodies):
-            if size and size + len(body) > self.config.push_bytes_max:
-                frames.append(self._frame(batch, start, at))
-                start, size = at, 0
-            size += len(body)
-        if batch.bodies:
-            frames.append(self._frame(batch, start, len(batch.bodies)))
-        return frames
-
-    def _frame(self, batch: _Batch, start: int, end: int) -> bytes:
-        return encode_frame(self.store.origin, batch.first + start, batch.bodies[start:end])
-
     def _release(
         self,
         replies: list[tuple[Any, Committed]],
-        wanted: list[_Wanted],
+        wanted: list[Wanted],
         effects: list[ev.Effect],
     ) -> None:
         me, origin = (self.config.name,), self.store.origin
