@@ -86,7 +86,7 @@ class Peers:
         while not condition():
             if time.perf_counter() - began > deadline_s:
                 raise SystemExit(f"not within {deadline_s} s; logs are in {self.plans['a'].data}")
-            time.sleep(0.002)
+            time.sleep(0.01)
         return time.perf_counter() - began
 
     def cpu_s(self) -> float:

@@ -271,6 +271,16 @@ def register_value(data: bytes) -> tuple[Dot, int, bytes] | None:
     return (int.from_bytes(data[4:12], "big"), seq), stamp, data[start:]
 
 
+def is_canonical(data: bytes, register: tuple[Dot, int, bytes]) -> bool:
+    """Tell whether `data`, of which `register_value` gave this, is what `check_record` takes."""
+    dot, stamp, value = register
+    try:
+        check_sibling(*dot, stamp, value)
+    except RemoteProtocolError:
+        return False
+    return encode_register(dot, stamp, value) == data
+
+
 def _read_head(data: bytes, at: int) -> tuple[int, int]:
     info = data[at] & 31
     if info < 24:

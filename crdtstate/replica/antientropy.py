@@ -95,7 +95,8 @@ class AntiEntropy:
         self.counts = dict.fromkeys(
             (
                 "pulls_started", "pulls_joined", "repairs_started", "repairs_joined",
-                "repair_alarms", "sessions_dropped", "sessions_served", "records_joined",
+                "repair_alarms", "sessions_dropped", "sessions_malformed", "sessions_served",
+                "records_joined",
             ),
             0,
         )  # fmt: skip
@@ -222,8 +223,14 @@ class AntiEntropy:
         if session is None or session.steps is None:
             return False, []
         session.progress_ms = now_ms
-        for _ in session.steps:
-            return False, [RunAgain("join")]
+        try:
+            for _ in session.steps:
+                return False, [RunAgain("join")]
+        except RemoteProtocolError:  # Only `prepare` reads what the peer sent (CAT-1).
+            self._drop()
+            self.counts["sessions_malformed"] += 1
+            self._peers.view(session.peer).pull_after(now_ms + BUSY_RETRY_MS, None)
+            return False, []
         session.steps = None
         if session.end is None:  # The bucket sums of a repair are read.
             message = encode_message(Kind.GROUPS, session.number, pack_sums(group_sums(self._sums)))

@@ -5,12 +5,16 @@ repair's two questions are answered from one snapshot, or a record would be miss
 CNV-2 would rise. AE-2: links break in the middle of sessions. STR-2 is checked by the bytes.
 """
 
+from collections.abc import Iterator
 from random import Random
+from typing import Any
 
 import pytest
 
+from crdtstate.replica import antientropy
 from crdtstate.replica.messages import CONTINUED, MORE, Kind
 from crdtstate.store import operations as ops
+from crdtstate.store.catchup import Part
 from crdtstate.store.store import StoreConfig
 from tests.models.mesh import Mesh
 from tests.models.world import small_slices, some_operation
@@ -100,6 +104,32 @@ def test_a_part_that_was_lost_is_not_taken_for_a_removal() -> None:
     mesh.run(5_000)
     mesh.assert_converged()
     assert mesh["b"].value("k29") is not None
+
+
+@pytest.mark.parametrize("record", [b"\x81\x85\x80\x1b", b"\x81\x85\x80\x1b" + b"\xff" * 9, b"x"])
+def test_a_session_with_a_malformed_record_is_dropped_whole(
+    monkeypatch: pytest.MonkeyPatch, record: bytes
+) -> None:
+    """CAT-1: nothing of it is joined, nobody falls, and the next one is asked for."""
+    mesh = Mesh("a", "b")
+    mesh["a"].submit(ops.Put("k", value="v"))
+    mesh.run(2_000)
+    real = antientropy.serve_pull
+
+    def poisoned(*given: Any) -> Iterator[Any]:
+        yield Part([(b"k\0", record)], [])
+        yield from (item for item in real(*given) if not isinstance(item, Part))
+
+    monkeypatch.setattr(antientropy, "serve_pull", poisoned)
+    mesh.link("a", "b")
+    mesh.run(1_000)
+    assert mesh["b"].value("k") is None
+    assert mesh["b"].replica.antientropy.counts["sessions_malformed"] >= 1
+    assert mesh["b"].submit(ops.Put("own", value="v")).outcome is None
+    monkeypatch.undo()
+    mesh.run(3_000)
+    mesh.assert_converged()
+    assert mesh["b"].value("k") == b"v"
 
 
 def test_a_difference_behind_equal_vectors_is_repaired_and_alarms() -> None:
