@@ -236,17 +236,22 @@ class Planner:
             if not 0 < operation.ttl_ms < 1 << 42:
                 raise InvalidError(f"ttl_ms is {operation.ttl_ms}, not within 1 to 2**42")
             expires_ms = self.wall_ms + operation.ttl_ms
+        life = encode_life("register", content, expires_ms)
         found = self.find(key)
         if found is None:
             record_id = self.fresh_life(key)
+            self._put_life(record_id, life)
         else:
             record_id, view = found
             self.require_type(operation.key, view, "register")
             same = view.value == content and view.record is None
             if same and expires_ms is None and view.expires_ms is None:
-                self.results.append(self.encoded(record_id))
+                self.results.append(view.data)
                 return  # PLN-2
-        self._put_life(record_id, encode_life("register", content, expires_ms))
+            if view.record is None and record_id not in self.records:
+                self._put_plain(record_id, life, view.stamp[1])
+            else:
+                self._put_life(record_id, life)
         self.results.append(self.plain.get(record_id))
 
     def _put_life(self, record_id: bytes, value: bytes) -> None:
@@ -256,7 +261,11 @@ class Planner:
         if data is not None and plain is None:
             self.put_path(record_id, LIFE, value)
             return
-        observed = [plain[0]] if plain and plain[0] != self.dot else []
+        self._put_plain(record_id, value, plain[0] if plain else None)
+
+    def _put_plain(self, record_id: bytes, value: bytes, there: Dot | None) -> None:
+        """Set the life cell of a record that has one sibling at most, of the dot `there`."""
+        observed = [] if there is None or there == self.dot else [there]
         self.plain[record_id] = encode_register(self.dot, self.stamp, value)
         self._note(Change(record_id, LIFE, value, observed))
 

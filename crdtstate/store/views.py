@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, final
 from xxhash import xxh3_64_hexdigest
 
 from crdtstate.crdt.codec import decode_record, read_value, register_value
+from crdtstate.crdt.dots import Dot
 from crdtstate.crdt.record import LIFE, Record, winner
 from crdtstate.store.document import unflatten
 
@@ -70,10 +71,15 @@ class View(NamedTuple):
 
     type_name: str
     value: Any  # bytes of a register, else JSON
-    version: str
+    data: bytes
     expires_ms: int | None
     record: Record | None  # None for a plain register of one sibling
-    stamp: tuple[int, tuple[int, int]]  # of the life cell, to choose among lives
+    stamp: tuple[int, Dot]  # of the life cell, to choose among lives
+
+    @property
+    def version(self) -> str:
+        """The opaque version of the key."""
+        return version_of(self.data)
 
 
 def version_of(data: bytes) -> str:
@@ -98,7 +104,7 @@ def view_of(data: bytes | None, wall_ms: int) -> View | None:
     if life.expires_ms is not None and life.expires_ms <= wall_ms:
         return None
     content = life.content if life.type_name == "register" else value_of(life, record or {})
-    return View(life.type_name, content, version_of(data), life.expires_ms, record, (stamp, dot))
+    return View(life.type_name, content, data, life.expires_ms, record, (stamp, dot))
 
 
 def value_of(life: Life, record: Record) -> Any:
