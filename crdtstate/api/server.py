@@ -150,6 +150,7 @@ class HttpServer:
             await out.prepare(raw)
             async for chunk in response.stream:
                 await out.write(chunk)  # Waits while the client does not read.
+                await asyncio.sleep(0)  # Others come in between, also when it does read.
             await out.write_eof()
         except (ConnectionError, asyncio.CancelledError):
             return out  # The client left, or the peer stops.

@@ -7,7 +7,8 @@ Invariants:
            batch a moment before it does.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from typing import Any, final
 
 import msgspec
@@ -17,12 +18,13 @@ from crdtstate.api.keys import item_of, parse_prefix
 from crdtstate.api.ports import Backend
 from crdtstate.errors import CompactedError, UnavailableError
 from crdtstate.store.reading import list_views
-from crdtstate.store.watch import format_revision, parse_revision, read_changes
+from crdtstate.store.watch import Change, format_revision, parse_revision, read_changes
 
 __all__ = ["WatchHandler"]
 
 BOOKMARK_MS_DEFAULT, BOOKMARK_MS_MAX = 5_000, 600_000
 _CHUNK = 256
+_LINES, _LINES_BYTES = 128, 256 << 10
 _encode = msgspec.json.Encoder().encode
 
 
@@ -44,7 +46,8 @@ class WatchHandler:
         cursor = backend.revision
         if since:
             cursor = parse_revision(since, backend.origin)
-            self._read(cursor, prefix, 1)  # Refused now rather than in the stream.
+            with closing(backend.snapshot()) as snapshot:  # Refused now, not in the stream.
+                read_changes(snapshot, cursor, prefix, 1, backend.wall_ms())
         if self.open >= backend.watches_max:
             raise UnavailableError(
                 f"{self.open} watches are open, over watches_max={backend.watches_max}",
@@ -54,24 +57,23 @@ class WatchHandler:
         lines = self._lines(cursor, prefix, bookmark_ms, initial=initial and not since)
         return Response(200, b"", "application/x-ndjson", stream=lines)
 
-    def _read(self, cursor: int, prefix: bytes, limit: int) -> tuple[int, list[bytes]]:
-        backend = self._backend
-        snapshot = backend.snapshot()
-        try:
-            chunk = read_changes(snapshot, cursor, prefix, limit, backend.wall_ms())
-        finally:
-            snapshot.close()
+    def _encode_some(self, changes: Iterator[Change]) -> bytes:
+        """Return the lines of the next changes, few enough not to hold up anybody else."""
         lines: list[bytes] = []
-        for change in chunk.changes:
+        size = 0
+        for change in changes:
             line: dict[str, Any] = {
                 "type": "put" if change.entry else "delete",
                 "key": change.key,
-                "rev": format_revision(backend.origin, change.revision),
+                "rev": format_revision(self._backend.origin, change.revision),
             }
             if change.entry:
                 line["item"] = item_of(change.entry)
             lines.append(_encode(line) + b"\n")
-        return chunk.revision, lines
+            size += len(lines[-1])
+            if size > _LINES_BYTES or len(lines) >= _LINES:
+                break
+        return b"".join(lines)
 
     def _bookmark(self, cursor: int) -> bytes:
         backend = self._backend
@@ -97,9 +99,11 @@ class WatchHandler:
                     raise CompactedError(
                         "this peer took a new identity: list again", code="foreign_revision"
                     )
-                cursor, lines = self._read(cursor, prefix, _CHUNK)
-                if lines:
-                    yield b"".join(lines)
+                with closing(backend.snapshot()) as snapshot:
+                    chunk = read_changes(snapshot, cursor, prefix, _CHUNK, backend.wall_ms())
+                    while lines := self._encode_some(chunk.changes):
+                        yield lines
+                cursor = chunk.revision
         except (CompactedError, UnavailableError) as error:
             rev = format_revision(origin, cursor)
             body = {"code": error.code, "message": error.message}
@@ -113,11 +117,8 @@ class WatchHandler:
         rev = format_revision(backend.origin, cursor)
         after: bytes | None = None
         while True:
-            snapshot = backend.snapshot()
-            try:
+            with closing(backend.snapshot()) as snapshot:
                 entries, after = list_views(snapshot, prefix, after, _CHUNK, backend.wall_ms())
-            finally:
-                snapshot.close()
             lines = [
                 _encode({"type": "put", "key": e.key, "rev": rev, "item": item_of(e)}) + b"\n"
                 for e in entries

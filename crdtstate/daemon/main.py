@@ -12,6 +12,7 @@ import ipaddress
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import final
 
@@ -31,6 +32,8 @@ from crdtstate.storage.rocks import RocksStorage
 from crdtstate.store.limits import Limits
 from crdtstate.store.store import StoreConfig
 from gossip import GossipError, Mesh, MeshConfig
+
+ORPHAN_STOP_S = 20.0
 
 __all__ = ["Peer", "run"]
 
@@ -211,6 +214,8 @@ def _await_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
         pass
     with contextlib.suppress(RuntimeError):  # The loop has ended already.
         loop.call_soon_threadsafe(stop.set)
+    time.sleep(ORPHAN_STOP_S)
+    os._exit(1)  # Nobody is left to kill a peer that does not stop.
 
 
 async def run(config: PeerConfig, *, stop_with_stdin: bool = False) -> int:

@@ -97,6 +97,23 @@ def test_a_watch_tells_every_key_that_changed_once_with_its_newest_state() -> No
         }
 
 
+def test_a_cut_in_the_middle_of_a_transaction_s_keys_loses_none() -> None:
+    """WAT-2: whatever line was the last to arrive, resuming from its revision tells the rest."""
+    play = Play(repair=True)
+    a = play.peers[0]
+    play.write(a, put("before", "v"))
+    play.write(a, *(put(f"k{n}", "v") for n in range(5)))
+    play.write(a, put("k3", "w"))
+    a.make_durable()
+    snapshot = a.storage.snapshot()
+    told = list(read_changes(snapshot, 0, b"", 10, play.wall_ms(a)).changes)
+    for at in range(len(told)):
+        since = told[at].revision
+        rest = read_changes(snapshot, since, b"", 10, play.wall_ms(a)).changes
+        seen = {change.key for change in told[: at + 1]} | {change.key for change in rest}
+        assert seen == {"before", *(f"k{n}" for n in range(5))}
+
+
 def test_a_revision_below_the_floor_is_refused() -> None:
     play = Play(repair=True)
     a = play.peers[0]
