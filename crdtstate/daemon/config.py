@@ -32,7 +32,7 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     key_bytes_max: int = 1024
     value_bytes_max: int = 1 << 20
     transaction_bytes_max: int = 4 << 20
-    operations_max: int = 10_000
+    operations_max: int = 1_000  # About 10 ms of the event loop, on every peer.
     path_depth_max: int = 64
     watches_max: int = 4096  # A watch costs about 50 KB of buffers and no CPU.
     event_entries_max: int = 200_000  # Beyond it a peer that was away is repaired, not pulled.

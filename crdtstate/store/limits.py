@@ -23,7 +23,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     key_bytes_max: int = 1024
     value_bytes_max: int = 1 << 20
     transaction_bytes_max: int = 4 << 20
-    operations_max: int = 10_000
+    operations_max: int = 1_000
     path_depth_max: int = 64
     set_element_bytes_max: int = 1024
 
