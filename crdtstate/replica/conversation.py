@@ -14,6 +14,7 @@ from crdtstate.crdt.dots import covers_all, encode_flat
 from crdtstate.errors import RemoteProtocolError
 from crdtstate.replica import events as ev
 from crdtstate.replica.antientropy import PULL_DELAY_MS, AntiEntropy
+from crdtstate.replica.membership import ReplicaSet
 from crdtstate.replica.messages import (
     PROTOCOL_VERSION,
     Kind,
@@ -23,6 +24,7 @@ from crdtstate.replica.messages import (
 )
 from crdtstate.replica.peers import Peers, PeerView
 from crdtstate.replica.shown import Shown, decode_digest
+from crdtstate.replica.spreading import PUSH_ALL_MAX
 from crdtstate.replica.standing import Standing
 from crdtstate.replica.waiting import Waiters
 from crdtstate.store.store import Store
@@ -45,9 +47,12 @@ class Conversation:
         shown: Shown,
         standing: Standing,
         waiters: Waiters,
+        members: ReplicaSet,
     ) -> None:
         self._store, self._peers, self._antientropy = store, peers, antientropy
         self._shown, self._standing, self._waiters = shown, standing, waiters
+        self._members = members
+        self._forwards: list[tuple[str, bytes]] = []
         self.rejected = 0
 
     def link_up(self, name: str) -> list[ev.Effect]:
@@ -98,10 +103,19 @@ class Conversation:
         if received.own_future:
             self._standing.check(self._store.origin, {}, {frame.origin: frame.last})
         view.learn_entry(frame.origin, frame.last)
+        # Only what is here whole: who is sent it counts us among those who have it (SPR-1).
+        news = received.applied and not received.held
+        if news and len(self._members.members) > PUSH_ALL_MAX:
+            self._forwards.append((view.name, bytes((Kind.PUSH,)) + data))
         if not received.held or view.pull_after_ms is not None:
             return []
         view.pull_after(now_ms + PULL_DELAY_MS, self._store.vector)
         return [ev.WakeAt(now_ms + PULL_DELAY_MS)]
+
+    def take_forwards(self) -> list[tuple[str, bytes]]:
+        """Return who sent which push that was news in the open batch, and start anew."""
+        forwards, self._forwards = self._forwards, []
+        return forwards
 
     def _hello(
         self, view: PeerView, origin: int, vector: dict[int, int], now_ms: int

@@ -29,6 +29,7 @@ from crdtstate.replica.membership import MemberRecord, ReplicaSet, announce, ret
 from crdtstate.replica.messages import Kind
 from crdtstate.replica.peers import CLOCK_OFFSET_MS_MAX, Peers
 from crdtstate.replica.shown import Shown
+from crdtstate.replica.spreading import PUSH_ALL_MAX, choose_targets
 from crdtstate.replica.standing import Standing
 from crdtstate.replica.waiting import Waiters
 from crdtstate.store.ports import Storage
@@ -74,8 +75,9 @@ class Replica:
         self.waiters = Waiters(config.name, self.members, self.peers, self.shown)
         self.antientropy = AntiEntropy(store, self.peers, self.shown)
         self.conversation = Conversation(
-            store, self.peers, self.antientropy, self.shown, self.standing, self.waiters
-        )
+            store, self.peers, self.antientropy, self.shown, self.standing, self.waiters,
+            self.members,
+        )  # fmt: skip
         self.expiry = Expiry(store)
         self._started_ms: int | None = None
         self._in_flight: Batch | None = None
@@ -237,7 +239,7 @@ class Replica:
         self._in_flight = Batch(
             first, bodies, dict(store.vector), store.index.revision,
             store.table.fingerprint.root, self._replies, self._wanted,
-            store.table.take_system_changed(),
+            store.table.take_system_changed(), self.conversation.take_forwards(),
         )  # fmt: skip
         self._replies, self._wanted = [], []
         effects.append(ev.Persist(batch))
@@ -250,13 +252,26 @@ class Replica:
         self.shown.update(batch.vector, batch.revision, batch.root)
         if batch.system_changed:
             self._reload_members(effects)
-        push = bytes((Kind.PUSH,))
-        frames = batch.frames(self.store.origin, self.config.push_bytes_max)
-        effects += [ev.Send(None, push + frame) for frame in frames]
+        self._push(batch, effects)
         self._release(batch.replies, batch.wanted, effects)
         effects.append(ev.RevisionDurable())
         effects += self.waiters.answer_wants()
         effects += self.waiters.check(self._now_ms)
+
+    def _push(self, batch: Batch, effects: list[ev.Effect]) -> None:
+        """Push the batch's own transactions, and in a large cluster also on what was news."""
+        push = bytes((Kind.PUSH,))
+        frames = batch.frames(self.store.origin, self.config.push_bytes_max)
+        pushes = [(self.config.name, push + frame) for frame in frames]
+        members = len(self.members.members)
+        if members <= PUSH_ALL_MAX:
+            effects += [ev.Send(None, message) for _, message in pushes]
+            return
+        linked = [view.name for view in self.peers.linked()]
+        for sender, message in pushes + batch.forwards:
+            salt = self.config.name.encode() + message[:64]
+            names = choose_targets(linked, members, salt, but=sender)
+            effects += [ev.Send(name, message) for name in names]
 
     def _release(
         self,
