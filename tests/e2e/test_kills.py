@@ -113,5 +113,5 @@ def test_kills_during_writes_lose_nothing_acknowledged(
         total = sum(len(w.acknowledged) for w in writers)
         identities = len({origin for w in writers[:2] for origin in w.seqs})
         figure(f"{kills} kills of b: {total} acknowledged writes, {identities} identities")
-        assert 1 < identities <= 2 + kills // 7
+        assert 1 < identities <= kills + 1  # One that nobody confirms in time costs nothing.
         assert total > 20 * kills / 8
