@@ -11,6 +11,7 @@ import asyncio
 import json
 import random
 import time
+from functools import partial
 from typing import final
 from urllib.parse import urlsplit
 
@@ -131,7 +132,7 @@ async def run(
     for number in range(clients):
         parts = urlsplit(urls[number % len(urls)])
         transport, _ = await loop.create_connection(
-            lambda number=number: Connection(load, number), parts.hostname, parts.port
+            partial(Connection, load, number), parts.hostname or "", parts.port or 80
         )
         load.opened(transport)
     if count is None:

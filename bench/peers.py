@@ -1,5 +1,6 @@
 """Real peers for a benchmark: started as `crdtstate up` starts them, watched from outside."""
 
+import contextlib
 import json
 import random
 import subprocess
@@ -11,9 +12,17 @@ from typing import Any, Self, final
 
 import psutil
 
-from crdtstate.cli.launcher import Child, check_ports, plan_peers, start, stop_all
+from crdtstate.cli.launcher import Child, Plan, check_ports, plan_peers, start, stop_all
 from crdtstate.client import Client
 from crdtstate.errors import CrdtstateError, InvalidError
+
+
+def _free_plans(count: int, path: Path) -> list[Plan]:
+    while True:
+        plans = plan_peers(count, random.randrange(20_000, 32_000, 100), path, dev=True)
+        with contextlib.suppress(InvalidError):  # A port is taken.
+            check_ports(plans)
+            return plans
 
 
 @final
@@ -21,13 +30,7 @@ class Peers:
     """Some peers, with what the kernel says of their processes."""
 
     def __init__(self, path: Path, count: int = 3) -> None:
-        for _ in range(50):
-            plans = plan_peers(count, random.randrange(20_000, 32_000, 100), path, dev=True)
-            try:
-                check_ports(plans)
-            except InvalidError:
-                continue
-            break
+        plans = _free_plans(count, path)
         self.plans = {plan.name: plan for plan in plans}
         self.children: dict[str, Child] = {}
         self.clients: dict[str, Client] = {}
