@@ -67,18 +67,26 @@ def puts(path: Path, say: Say) -> list[Row]:
             rows += _put_rows(clients, ours, theirs, cpu_us)
             if clients == 64:
                 rows.append(_bytes_row(statistics.median(bytes_out)))
+    return rows
+
+
+def many_operations(path: Path, say: Say) -> list[Row]:
+    """Transactions of 128 puts, over three peers."""
+    rates: dict[int, float] = {}
+    with Peers(path) as peers:
+        load(peers.urls(), clients=16, seconds=1.0, operations=128)
         for clients in (1, 16):
             say(f"128 operations a request, {clients} clients")
             found = [
                 load(peers.urls(), clients=clients, seconds=SECONDS, operations=128)["per_s"]
                 for _ in range(ROUNDS)
             ]
-            rate = statistics.median(found)
-            rows.append(
-                Row(f"128 operations a request, {clients} clients", f"{rate:,.0f} operations/s",
-                    "60,000 (best)", rate >= 60_000)
-            )  # fmt: skip
-    return rows
+            rates[clients] = statistics.median(found)
+    return [
+        Row("128 operations a request, 1 client", f"{rates[1]:,.0f} operations/s"),
+        Row("128 operations a request, 16 clients", f"{rates[16]:,.0f} operations/s", "60,000",
+            rates[16] >= 60_000),
+    ]  # fmt: skip
 
 
 def _put_rows(

@@ -1,6 +1,6 @@
 """Run every benchmark once on this machine and print the figures beside their targets.
 
-    python -m bench.run [puts visibility catch-up keys] [--json FILE]
+    python -m bench.run [puts operations visibility catch-up keys] [--json FILE]
 
 About four minutes. The machine should have nothing else to do; what is compared is measured in
 turns, and medians are taken.
@@ -22,6 +22,7 @@ from bench.profile import profile
 
 MEASURES: dict[str, Callable[[Path, Say], list[Row]]] = {
     "puts": measures.puts,
+    "operations": measures.many_operations,
     "visibility": measures.visibility,
     "catch-up": measures.catching_up,
     "keys": measures.many_keys,
