@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Any, Literal, Self, TypeVar, Unpack, final
 
 import structlog
@@ -16,10 +17,9 @@ from crdtstate.client.aio_handles import (
     AsyncMap,
     AsyncSet,
 )
-from crdtstate.client.aio_link import AsyncLink
+from crdtstate.client.aio_link import AsyncLink, Link
 from crdtstate.client.answer import Answer
 from crdtstate.client.calls import Call, WriteOptions
-from crdtstate.client.connections import now_ms
 from crdtstate.client.failures import LinkError
 from crdtstate.client.options import build_session, to_ms
 from crdtstate.client.txn import Transaction
@@ -44,6 +44,10 @@ T = TypeVar("T")
 _log = structlog.get_logger("crdtstate.client")
 
 
+def _now_ms() -> int:
+    return int(asyncio.get_running_loop().time() * 1000)
+
+
 @final
 class AsyncClient:
     """The asynchronous twin of `Client`: the same calls, errors and guarantees.
@@ -64,13 +68,18 @@ class AsyncClient:
         timeout: float = 5.0,
         causal: bool = True,
         w: int | str = 1,
+        link: Link | None = None,
+        rng: Random | None = None,
     ) -> None:
-        """Nothing is sent yet; the arguments are those of `Client`."""
+        """Nothing is sent yet; the arguments are those of `Client`.
+
+        `link` and `rng` are for a simulated world: what carries requests, and chance.
+        """
         self._session = build_session(
             endpoints, token_file=token_file, auth_token=auth_token,
-            timeout=timeout, causal=causal, w=w,
+            timeout=timeout, causal=causal, w=w, rng=rng,
         )  # fmt: skip
-        self._link = AsyncLink()
+        self._link: Link = link or AsyncLink()
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,7 +92,7 @@ class AsyncClient:
         await self._link.close()
 
     async def _call(self, call: Call[T], timeout_ms: int | None = None) -> T:
-        now = now_ms()
+        now = _now_ms()
         attempt = self._session.begin(call, now, timeout_ms)
         while True:
             planned = attempt.plan(now)
@@ -92,10 +101,10 @@ class AsyncClient:
             try:
                 answer = await self._link.exchange(planned)
             except LinkError as failure:
-                now = now_ms()
+                now = _now_ms()
                 attempt.failed(failure, now)
                 continue
-            now = now_ms()
+            now = _now_ms()
             if attempt.is_settled_by(answer, now):
                 return call.parse(answer)
 
@@ -159,7 +168,9 @@ class AsyncClient:
 
         Leave it with `contextlib.aclosing`, so that its connection closes at once.
         """
-        machine = WatchMachine(self._session, prefix, since=since, initial=initial, now_ms=now_ms())
+        machine = WatchMachine(
+            self._session, prefix, since=since, initial=initial, now_ms=_now_ms()
+        )
         while not self._link.closed:
             planned = machine.plan()
             if planned.pause_ms:
@@ -168,7 +179,7 @@ class AsyncClient:
             try:
                 async with self._link.stream(planned, IDLE_MS_MAX) as stream:
                     if isinstance(stream, Answer):
-                        machine.refused(stream, now_ms())
+                        machine.refused(stream, _now_ms())
                         continue
                     machine.opened()
                     async for chunk in stream:
@@ -181,7 +192,7 @@ class AsyncClient:
             if self._link.closed:
                 return
             _log.info("watch_interrupted", endpoint=planned.endpoint, reason=reason)
-            machine.interrupted(reason, now_ms())
+            machine.interrupted(reason, _now_ms())
 
     @asynccontextmanager
     async def transaction(self, *, w: int | str | None = None) -> AsyncIterator[Transaction]:

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import final
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol, final
 
 import aiohttp
 from yarl import URL
@@ -13,10 +13,32 @@ from crdtstate.client.attempt import Try
 from crdtstate.client.failures import LinkError
 from crdtstate.errors import UnavailableError
 
-__all__ = ["AsyncLink"]
+__all__ = ["AsyncLink", "Link"]
 
 _IDLE_S_MAX = 30.0  # Under the 75 s after which a peer closes a connection that idles.
 _CONNECTIONS_MAX = 128
+
+
+class Link(Protocol):
+    """What carries one client's requests."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+    async def exchange(self, planned: Try) -> Answer:
+        """Send one request and read the whole answer. Raises: LinkError."""
+
+    def stream(
+        self, planned: Try, idle_ms: int
+    ) -> AbstractAsyncContextManager[Answer | AsyncIterator[bytes]]:
+        """Give the chunks of an answer that does not end, or the whole of a refusal.
+
+        Raises: LinkError, also from the chunks.
+        """
 
 
 @final

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from random import SystemRandom
+from random import Random, SystemRandom
 
 from crdtstate.client.attempt import Session
 from crdtstate.client.endpoints import Endpoints
@@ -26,6 +26,7 @@ def build_session(
     timeout: float,
     causal: bool,
     w: int | str,
+    rng: Random | None = None,
 ) -> Session:
     """Return what the calls of one client share. Raises: InvalidError, OSError."""
     if auth_token is None and token_file is not None:
@@ -38,5 +39,5 @@ def build_session(
         auth_token = tokens[0]
     return Session(
         Endpoints(endpoints), timeout_ms=to_ms(timeout), causal=causal, w=w,
-        auth_token=auth_token, rng=SystemRandom(),
+        auth_token=auth_token, rng=rng or SystemRandom(),
     )  # fmt: skip

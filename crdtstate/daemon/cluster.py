@@ -1,9 +1,8 @@
 """The cluster's side of one peer: status, members, metrics, faults, keys, backup."""
 
-import asyncio
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -39,9 +38,9 @@ class PeerCluster(Collector):
         *,
         cluster_id: bytes,
         dev: bool,
-        backup: Callable[[str], dict[str, Any]],
+        backup: Callable[[str], Awaitable[dict[str, Any]]],
         keys: Sequence[bytes],
-        save_keys: Callable[[Sequence[bytes]], None],
+        save_keys: Callable[[Sequence[bytes]], Awaitable[None]],
         watches_open: Callable[[], int],
     ) -> None:
         self._driver, self._mesh, self._dev = driver, mesh, dev
@@ -127,7 +126,7 @@ class PeerCluster(Collector):
 
     async def backup(self, path: str) -> dict[str, Any]:
         """Write a checkpoint while running, off the loop."""
-        return await asyncio.to_thread(self._backup, path)
+        return await self._backup(path)
 
     def keys(self) -> list[dict[str, Any]]:
         """Return the ids of the cluster keys."""
@@ -152,7 +151,7 @@ class PeerCluster(Collector):
             raise InvalidError(f"key not changed: {error}", code="invalid_parameter") from error
         ids = [key_id.hex() for key_id in ring.ids()]
         self._keys = {key_id: self._keys[key_id] for key_id in ids}
-        await asyncio.to_thread(self._save_keys, list(self._keys.values()))
+        await self._save_keys(list(self._keys.values()))
         return self.keys()
 
     def fault(self, change: dict[str, Any]) -> None:

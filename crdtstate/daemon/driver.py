@@ -9,7 +9,7 @@ Invariants:
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, final
 
 import structlog
@@ -23,11 +23,11 @@ from crdtstate.replica.machine import Replica
 from crdtstate.replica.messages import fragments
 from crdtstate.store import operations as ops
 from crdtstate.store.limits import Limits
-from crdtstate.store.ports import Snapshot, Storage
+from crdtstate.store.ports import Batch, Snapshot, Storage
 from crdtstate.tokens import decode_token, encode_token
 from gossip import PAYLOAD_BYTES_MAX, Member
 
-__all__ = ["Driver", "Links"]
+__all__ = ["Committer", "Driver", "Links", "system_wall_ms"]
 
 _log = structlog.get_logger("crdtstate.daemon")
 
@@ -51,17 +51,42 @@ class Links(Protocol):
         """Never admit this member again."""
 
 
+class Committer(Protocol):
+    """Makes batches durable, one at a time, and says so on the loop."""
+
+    def commit(self, batch: Batch) -> None:
+        """Start making `batch` durable."""
+
+    async def stop(self) -> None:
+        """Let the batch in flight finish, then release everything."""
+
+
+Done = Callable[[StorageError | None], None]
+
+
+def system_wall_ms() -> int:
+    """The wall clock of this machine."""
+    return time.time_ns() // 1_000_000
+
+
 @final
 class Driver:
-    """Owns one replica. `take_origin` makes a new identity durable and returns it."""
+    """Owns one replica.
+
+    Args:
+        take_origin: Makes a new identity durable and returns it.
+        committer: Made with the storage and what to call when a batch is durable or has failed.
+    """
 
     def __init__(
         self,
         replica: Replica,
         storage: Storage,
-        take_origin: Callable[[str], int],
+        take_origin: Callable[[str], Awaitable[int]],
         *,
         watches_max: int = 4096,
+        committer: Callable[[Storage, Done], Committer] = ThreadCommitter,
+        wall_ms: Callable[[], int] = system_wall_ms,
     ) -> None:
         self.replica = replica
         self.name = replica.config.name
@@ -72,7 +97,8 @@ class Driver:
         self.failed: asyncio.Event = asyncio.Event()
         self._storage, self._take_origin = storage, take_origin
         self._loop = asyncio.get_running_loop()
-        self._committer = ThreadCommitter(storage, self._committed)
+        self._committer = committer(storage, self._committed)
+        self.wall_ms = wall_ms
         self._links: Links | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_ms = 0
@@ -115,10 +141,6 @@ class Driver:
     def now_ms(self) -> int:
         """The monotonic clock of the loop."""
         return int(self._loop.time() * 1000)
-
-    def wall_ms(self) -> int:
-        """The wall clock."""
-        return time.time_ns() // 1_000_000
 
     def step(self, event: ev.Input) -> None:
         """Give one input and perform what the replica asks for."""
@@ -222,7 +244,7 @@ class Driver:
         self.step(again)
 
     async def _new_identity(self, reason: str) -> None:
-        origin = await asyncio.to_thread(self._take_origin, reason)
+        origin = await self._take_origin(reason)
         _log.warning("identity_taken", origin=f"{origin:016x}", reason=reason)
         self.step(ev.IdentityTaken(origin))
 

@@ -13,25 +13,21 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import structlog
 
-from crdtstate.api.dispatch import Dispatcher
 from crdtstate.api.server import HttpServer
-from crdtstate.daemon.cluster import PeerCluster
+from crdtstate.daemon.compose import Keeper, assemble
 from crdtstate.daemon.config import PeerConfig, parse_address
 from crdtstate.daemon.driver import Driver
 from crdtstate.errors import InvalidError, StorageError
-from crdtstate.replica.machine import Replica, ReplicaConfig
 from crdtstate.storage.backup import backup
 from crdtstate.storage.keyfile import load_or_create_keys, save_keys
 from crdtstate.storage.layout import DataDirectory
 from crdtstate.storage.rocks import RocksStorage
-from crdtstate.store.limits import Limits
-from crdtstate.store.store import StoreConfig
-from gossip import GossipError, Mesh, MeshConfig
 
 ORPHAN_STOP_S = 20.0
 
@@ -47,7 +43,6 @@ class Peer:
     def __init__(self, config: PeerConfig) -> None:
         self.config = config
         self.api_address = parse_address(config.api, "api")
-        self.gossip_address = parse_address(config.gossip, "gossip")
         self._auth_tokens = _read_auth_tokens(config, self.api_address[0])
         self._exit = contextlib.AsyncExitStack()
         self.driver: Driver | None = None
@@ -72,31 +67,17 @@ class Peer:
         storage = await asyncio.to_thread(RocksStorage.open, directory.db_path)
         self._exit.callback(storage.close)
         self._exit.callback(self._mark_clean, directory)
-        replica = Replica(storage, directory.identity.origin, self._replica_config(directory))
-        driver = Driver(replica, storage, directory.new_origin, watches_max=config.watches_max)
-        self.driver = driver
-        mesh = Mesh(self._mesh_config(cluster_id, keys), driver)
-        dispatcher = Dispatcher(driver, self._auth_tokens)
-        driver.cluster = PeerCluster(
-            driver,
-            mesh,
-            cluster_id=cluster_id,
-            dev=config.dev,
-            backup=lambda path: backup(storage, directory, Path(path)).to_json(),
-            keys=keys,
-            save_keys=lambda ring: save_keys(key_path, ring),
-            watches_open=lambda: dispatcher.watching.open,
+        peer = assemble(
+            config, storage, self._keeper(directory, storage, key_path, cluster_id, keys),
+            self._auth_tokens,
+        )  # fmt: skip
+        self.driver = peer.driver
+        # Before it has started, to stop it is harmless, and the driver's thread needs it.
+        self._exit.push_async_callback(peer.stop)
+        await peer.start()
+        server = HttpServer(
+            peer.dispatcher, body_bytes_max=2 * config.transaction_bytes_max + (1 << 16)
         )
-        self._exit.push_async_callback(driver.stop)
-        try:
-            await mesh.start()
-        except GossipError as error:
-            raise InvalidError(f"gossip: {error}", code="address_in_use") from error
-        self._exit.push_async_callback(mesh.stop)
-        for name in replica.members.retired:
-            mesh.forget(name)
-        driver.start(mesh)
-        server = HttpServer(dispatcher, body_bytes_max=2 * config.transaction_bytes_max + (1 << 16))
         host, port = self.api_address
         try:
             await server.start(host, port)
@@ -116,43 +97,32 @@ class Peer:
         if self.driver is not None and self.driver.failure is None:
             directory.mark_clean()
 
-    def _replica_config(self, directory: DataDirectory) -> ReplicaConfig:
-        config = self.config
-        limits = Limits(
-            key_bytes_max=config.key_bytes_max,
-            value_bytes_max=config.value_bytes_max,
-            transaction_bytes_max=config.transaction_bytes_max,
-            operations_max=config.operations_max,
-            path_depth_max=config.path_depth_max,
-        )
-        store = StoreConfig(
-            limits=limits,
-            event_entries_max=config.event_entries_max,
-            event_age_ms_max=config.event_age_s * 1000,
-        )
-        return ReplicaConfig(
-            name=config.name,
-            api=config.api,
+    def _keeper(
+        self,
+        directory: DataDirectory,
+        storage: RocksStorage,
+        key_path: Path,
+        cluster_id: bytes,
+        keys: Sequence[bytes],
+    ) -> Keeper:
+        async def take_origin(reason: str) -> int:
+            return await asyncio.to_thread(directory.new_origin, reason)
+
+        async def keep(ring: Sequence[bytes]) -> None:
+            await asyncio.to_thread(save_keys, key_path, ring)
+
+        async def write_backup(path: str) -> dict[str, Any]:
+            return (await asyncio.to_thread(backup, storage, directory, Path(path))).to_json()
+
+        return Keeper(
+            cluster_id=cluster_id,
+            origin=directory.identity.origin,
             clean=directory.identity.clean,
             new_identity=directory.identity.reason is not None,
-            store=store,
-        )
-
-    def _mesh_config(self, cluster_id: bytes, keys: list[bytes]) -> MeshConfig:
-        config = self.config
-        host, port = self.gossip_address
-        advertise = parse_address(config.advertise, "advertise") if config.advertise else None
-        return MeshConfig(
-            name=config.name,
-            cluster_id=cluster_id,
-            keys=tuple(keys),
-            bind_host=host,
-            bind_port=port,
-            advertise_host=advertise[0] if advertise else None,
-            advertise_port=advertise[1] if advertise else None,
-            seeds=tuple(parse_address(seed, "seed") for seed in config.seeds),
-            dev=config.dev,
-            mdns=config.mdns,
+            keys=keys,
+            take_origin=take_origin,
+            save_keys=keep,
+            backup=write_backup,
         )
 
     async def stop(self) -> None:
