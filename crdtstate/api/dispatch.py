@@ -6,6 +6,8 @@ front of the data, not beside each route.
 Invariants:
     API-1  A request with a token is served only from a state that includes it, or answered 504.
     API-2  Every answer but a stream carries the token, the revision and the name of the peer.
+    API-3  The token of an answer covers all that the answer shows: a batch that is on the disk and
+           not yet announced is waited for.
 """
 
 import hmac
@@ -60,6 +62,7 @@ class Dispatcher:
             b"bounded": {"POST": keys.change_bounded},
             b"members": {"DELETE": cluster.forget},
         }
+        self._reading = frozenset({keys.get, keys.list, cluster.conflicts})
         self._plain: dict[bytes, dict[str, Handler]] = {
             b"/kv/": {"GET": keys.list},
             b"/kv": {"GET": keys.list},
@@ -107,7 +110,12 @@ class Dispatcher:
         token = request.headers.get("Crdtstate-Token")
         if token and token != self._backend.token and handler is not self._plain[b"/wait"]["POST"]:
             await self._backend.wait_covered(token, request.timeout_ms())  # API-1
-        return await handler(request)
+        if handler not in self._reading:
+            return await handler(request)
+        try:
+            return await handler(request)
+        finally:  # That there is no such key is also something that the state says.
+            await self._backend.announced()  # API-3
 
     def _route(self, path: bytes) -> dict[str, Handler]:
         _, _, rest = path.partition(b"/")

@@ -134,5 +134,11 @@ class Backend(Protocol):
     async def wait_replicas(self, token: str, replicas: int | str, timeout_ms: int) -> Outcome:
         """Return once so many replicas have all of `token` durable. Raises: BehindError."""
 
+    async def announced(self) -> None:
+        """Return once all that `storage` holds by now is covered by `token` (API-3).
+
+        Cost: nothing, unless a batch is on its way to the disk.
+        """
+
     async def wait_revision(self, after: int, timeout_ms: int) -> bool:
         """Return True once the durable revision is greater than `after`, False at the deadline."""

@@ -102,6 +102,7 @@ class WatchHandler:
                 with closing(backend.snapshot()) as snapshot:
                     chunk = read_changes(snapshot, cursor, prefix, _CHUNK, backend.wall_ms())
                     while lines := self._encode_some(chunk.changes):
+                        await backend.announced()  # API-3
                         yield lines
                 cursor = chunk.revision
         except (CompactedError, UnavailableError) as error:
@@ -124,6 +125,7 @@ class WatchHandler:
                 for e in entries
             ]
             if lines:
+                await backend.announced()  # API-3
                 yield b"".join(lines)
             if after is None:
                 return

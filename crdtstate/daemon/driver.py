@@ -22,6 +22,7 @@ from crdtstate.replica import events as ev
 from crdtstate.replica.machine import Replica
 from crdtstate.replica.messages import fragments
 from crdtstate.store import operations as ops
+from crdtstate.store.index import read_revision
 from crdtstate.store.limits import Limits
 from crdtstate.store.ports import Batch, Snapshot, Storage
 from crdtstate.tokens import decode_token, encode_token
@@ -365,6 +366,14 @@ class Driver:
         self.step(ev.Wait(request, decode_token(token), replicas, deadline_ms))
         return await request
 
+    async def announced(self) -> None:
+        """Return once all that `storage` holds by now is covered by the token."""
+        if not self.replica.committing:
+            return
+        revision, _ = read_revision(self.storage)
+        while self.revision < revision:
+            await self._wait_change(None)
+
     async def wait_revision(self, after: int, timeout_ms: int) -> bool:
         """Return True once the durable revision is greater than `after`."""
         deadline = self._loop.time() + timeout_ms / 1000
@@ -373,7 +382,7 @@ class Driver:
                 return False
         return True
 
-    async def _wait_change(self, deadline: float) -> bool:
+    async def _wait_change(self, deadline: float | None) -> bool:
         if self._is_over():
             raise self._refusal()
         try:

@@ -103,6 +103,11 @@ class Replica:
         if config.new_identity:
             self.standing.confirm()
 
+    @property
+    def committing(self) -> bool:
+        """Whether a batch is on its way to the disk, so that storage may be ahead of `shown`."""
+        return self._in_flight is not None
+
     # -- the one mutating method ---------------------------------------------------------------
 
     def step(self, now_ms: int, wall_ms: int, event: ev.Input) -> list[ev.Effect]:

@@ -16,6 +16,7 @@ from crdtstate.crdt.dots import Dot, covers
 from crdtstate.crdt.record import LIFE, Path, Record, true_conflicts
 from crdtstate.errors import CrdtstateError
 from crdtstate.replica.expiry import Expiry
+from crdtstate.sim.oracle import Oracle
 from crdtstate.storage.memory import MemoryDisk, MemoryStorage
 from crdtstate.store import catchup
 from crdtstate.store import operations as ops
@@ -29,7 +30,6 @@ from crdtstate.store.transaction import (
     encode_frame,
     split_record_id,
 )
-from tests.models.oracle import Oracle
 
 WALL_MS = 1_700_000_000_000
 KEYS = ("k", "l")

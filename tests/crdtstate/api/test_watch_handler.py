@@ -38,6 +38,9 @@ class Backend:
     def wall_ms(self) -> int:
         return 1
 
+    async def announced(self) -> None:
+        """Nothing is on its way."""
+
     async def wait_revision(self, after: int, _timeout_ms: int) -> bool:
         self.waits += 1
         await self.announced.wait()

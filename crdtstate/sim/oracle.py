@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from crdtstate.crdt.dots import Dot, Vector, covers
 from crdtstate.crdt.record import Path, Record
-from crdtstate.store.transaction import Change, Transaction
+from crdtstate.store.transaction import Change, Transaction, split_record_id
 
 
 @dataclass
@@ -28,11 +28,17 @@ class Oracle:
 
     def __init__(self) -> None:
         self.records: dict[bytes, list[Written]] = {}
+        self.lives_of: dict[bytes, dict[bytes, None]] = {}  # key -> its records
 
-    def add(self, transaction: Transaction, past: Vector) -> None:
-        """Take a transaction and everything that its origin had seen before it."""
+    def add(self, transaction: Transaction, past: Vector) -> dict[bytes, list[Written]]:
+        """Take a transaction and everything that its origin had seen before it.
+
+        Returns: the records that it touches, with the siblings that it adds to each.
+        """
         fresh: list[tuple[bytes, Written]] = []
+        touched: dict[bytes, list[Written]] = {}
         for change in transaction.changes:
+            touched.setdefault(change.record_id, [])
             seen = [s for s in self.records.get(change.record_id, ()) if lives(s, past)]
             for sibling in acted_on(change, seen):
                 sibling.killers.append(transaction.dot)
@@ -41,6 +47,9 @@ class Oracle:
                 fresh.append((change.record_id, written))
         for record_id, written in fresh:
             self.records.setdefault(record_id, []).append(written)
+            self.lives_of.setdefault(split_record_id(record_id)[0], {})[record_id] = None
+            touched[record_id].append(written)
+        return touched
 
     def remove(self, dot: Dot) -> None:
         """A crash took a transaction that was never durable: it never was."""
@@ -49,17 +58,18 @@ class Oracle:
             for sibling in siblings:
                 sibling.killers = [k for k in sibling.killers if k != dot]
 
+    def record(self, record_id: bytes, vector: Vector) -> Record:
+        """Return one record of a replica that covers `vector`; empty when there is none."""
+        record: Record = {}
+        for s in self.records.get(record_id, ()):
+            if lives(s, vector):
+                record.setdefault(s.path, {})[s.dot] = (s.stamp, s.value)
+        return record
+
     def state(self, vector: Vector) -> dict[bytes, Record]:
         """Return every record of a replica that covers `vector`."""
-        found: dict[bytes, Record] = {}
-        for record_id, siblings in self.records.items():
-            record: Record = {}
-            for s in siblings:
-                if lives(s, vector):
-                    record.setdefault(s.path, {})[s.dot] = (s.stamp, s.value)
-            if record:
-                found[record_id] = record
-        return found
+        found = {record_id: self.record(record_id, vector) for record_id in self.records}
+        return {record_id: record for record_id, record in found.items() if record}
 
 
 def lives(sibling: Written, vector: Vector) -> bool:

@@ -1,0 +1,1 @@
+"""A deterministic world to break the shipping peer in: see docs/simulator.md."""
