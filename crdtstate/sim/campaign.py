@@ -60,7 +60,7 @@ class Totals:
             f"{counts['full_checks']} whole states",
             f"{stats['deaths']} deaths, {counts['recoveries']} recoveries, "
             f"{stats['disks_lost']} disks lost, {counts['acknowledged']} writes acknowledged",
-            f"{stats['operations']} operations of clients, {stats['refused']} refused as promised, "
+            f"{stats['operations']} operations of clients, {stats['refused']} refused, "
             f"{counts['reads']} reads checked, {counts['watch_lines']} lines of watches",
             f"equal after the healing: median {took[len(took) // 2]:.2f} s, "
             f"p99 {took[int(len(took) * 0.99)]:.2f} s, worst {took[-1]:.2f} s",

@@ -258,5 +258,10 @@ class Nemesis:
             host.clock.offset_ms, host.clock.drift, host.clock.quantum_ms = 0, 0.0, 1
             if host.life is not None and host.life.paused:
                 host.resume()
-            if not host.is_up:
+        self.revive()
+
+    def revive(self) -> None:
+        """Start what is down and not gone for good, as an init system does."""
+        for host in self._world.hosts:
+            if not host.is_up and not host.gone:
                 self._boot(host)

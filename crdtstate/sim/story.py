@@ -1,7 +1,7 @@
 """What happened in a world: a list of moments, as text and as a space-time diagram.
 
 The diagram has a line for each host, time running to the right, as in Lamport (1978): marks are
-what was done to a host or what it did, arrows are the first time that a write of one came to another.
+what was done to a host or what it did, arrows the first time that a write of one came to another.
 """
 
 import html
@@ -13,7 +13,7 @@ __all__ = ["Moment", "Story"]
 
 _MARKS = {
     "up": ("#2a9d4a", "▲"), "down": ("#c0392b", "✖"), "write": ("#1f6fb2", "●"),
-    "cut": ("#8e44ad", "╳"), "heal": ("#2a9d4a", "◯"), "identity": ("#b9770e", "★"),
+    "cut": ("#8e44ad", "✂"), "heal": ("#2a9d4a", "◯"), "identity": ("#b9770e", "★"),
     "clock": ("#7f8c8d", "◔"), "pause": ("#7f8c8d", "❚"), "disk": ("#c0392b", "▣"),
     "violation": ("#ff0000", "⚡"), "converged": ("#2a9d4a", "✔"), "failed": ("#c0392b", "▣"),
 }  # fmt: skip
@@ -106,7 +106,8 @@ def _frame(title: str, height: int) -> list[str]:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
         'font-family="sans-serif" font-size="12">',
         '<defs><marker id="tip" viewBox="0 0 6 6" refX="6" refY="3" markerWidth="6" '
-        'markerHeight="6" orient="auto"><path d="M0,0 L6,3 L0,6 z" fill="#1f6fb2"/></marker></defs>',
+        'markerHeight="6" orient="auto"><path d="M0,0 L6,3 L0,6 z" fill="#1f6fb2"/></marker>'
+        "</defs>",
         f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
         f'<text x="{_LEFT}" y="24" font-size="15">{html.escape(title)}</text>',
     ]

@@ -6,9 +6,9 @@ A workload of one's own is a Python file with any of
     def always(state: dict[str, object]) -> None
     def at_the_end(state: dict[str, object]) -> None
 
-`client` is called again and again, at the plan's rate, by each client; `always` is given what a peer
-holds (key -> value) now and then, `at_the_end` what all hold once they have converged. Both raise
-AssertionError when what they see must not be.
+`client` is called again and again, at the plan's rate, by each client; `always` is given what a
+peer holds (key -> value) now and then, `at_the_end` what all hold once they have converged. Both
+raise AssertionError when what they see must not be.
 
 Invariants:
     AVL-1  A live peer answers every write and read of a client beside it, within its deadline, in

@@ -89,7 +89,8 @@ class Host:
 
     def boot(self) -> None:
         """Start a life on what the disk holds."""
-        assert self.life is None and not self.gone
+        assert self.life is None
+        assert not self.gone
         self.lives += 1
         world = self.world
         self.life = life = Life(self.name, self.lives)
@@ -169,7 +170,8 @@ class Host:
     async def stop(self) -> None:
         """End in order, as SIGTERM does."""
         life, peer = self.life, self.peer
-        assert life is not None and peer is not None
+        assert life is not None
+        assert peer is not None
         self.trouble_s = self.world.loop.time()
         self.up_since_s = 0.0
         await self.world.loop.start(life, peer.stop())
