@@ -179,19 +179,25 @@ class _Run:
         self.nemesis.heal()
         healed_s = world.loop.time()
         bound = bound_s(len(world.hosts))
-        while not self._equal():
-            await asyncio.sleep(_TURN_S)
-            self._look(watchers)
+        while not await self._is_settled(watchers):
             self.nemesis.revive()  # An error of before the healing may end a life after it.
             require(
                 world.loop.time() - healed_s <= bound, "LIV-1",
                 f"{bound:.1f} s after the healing: {self._differences()}",
             )  # fmt: skip
-        self.converged_s = world.loop.time() - healed_s
+        self.converged_s = world.loop.time() - healed_s - _SETTLE_S
         world.story.tell("world", "converged", f"{self.converged_s:.2f} s after the healing")
+        await self._check_end(watchers)
+
+    async def _is_settled(self, watchers: list[asyncio.Task[Any]]) -> bool:
+        """Return whether all are equal, and stay so for a while."""
+        if not self._equal():
+            await asyncio.sleep(_TURN_S)
+            self._look(watchers)
+            return False
         await asyncio.sleep(_SETTLE_S)
         self._look(watchers)
-        await self._check_end(watchers)
+        return self._equal()
 
     def _staying(self) -> list[Any]:
         return [h for h in self.world.hosts if not h.gone]

@@ -78,7 +78,7 @@ class Story:
         """Return the space-time diagram as an SVG document."""
         end_s = max((m.at_s for m in self.moments), default=1.0) or 1.0
         lanes = {name: 60 + _LANE * n for n, name in enumerate(hosts)}
-        height = 60 + _LANE * (len(hosts) + 1)
+        height = 80 + _LANE * len(hosts)
 
         def x(at_s: float) -> float:
             return _LEFT + (_WIDTH - _LEFT - 30) * max(0.0, at_s) / end_s

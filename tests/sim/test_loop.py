@@ -107,7 +107,7 @@ def test_a_livelock_runs_out_of_steps() -> None:
     loop = SimLoop(Random(1), steps_max=1_000)
 
     async def spin() -> None:
-        while True:
+        while True:  # noqa: ASYNC110 - a livelock is what is wanted.
             await asyncio.sleep(0)
 
     with pytest.raises(OutOfSteps):

@@ -28,7 +28,7 @@ async def connected(a: HostNetwork, b: HostNetwork) -> tuple[Connection, Connect
     accepted: list[Connection] = []
     await b.listen("10.0.0.2", 7, accepted.append)
     near = await a.dial("10.0.0.2", 7)
-    while not accepted:
+    while not accepted:  # noqa: ASYNC110 - in virtual time.
         await asyncio.sleep(0.001)
     return near, accepted[0]
 

@@ -7,7 +7,7 @@ import pytest
 
 from crdtstate.sim.campaign import Totals, run_seeds
 
-BLOCKS, BLOCK = 8, 55
+BLOCKS, BLOCK = 8, 48
 _totals = Totals()
 
 

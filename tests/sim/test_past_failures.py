@@ -1,0 +1,28 @@
+"""Every real mistake that the simulator found, as the smallest run that showed it."""
+
+import pytest
+
+from crdtstate.daemon.driver import Driver
+from crdtstate.sim.plan import Plan
+from crdtstate.sim.run import run_seed
+
+SMALLEST = Plan(
+    peers=2, seconds=5, clients=4, keys=2, rate=3, watchers=0, event_entries_max=40, disk_lag_s=0.2
+)
+
+
+def test_a_read_of_what_is_not_yet_announced_waits_for_its_token() -> None:
+    """API-3: seed 64. The token was older than what was read, so a fail-over could go back."""
+    assert run_seed(64, SMALLEST).violation is None
+
+
+def test_that_run_still_shows_the_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def at_once(_self: Driver) -> None:
+        return
+
+    monkeypatch.setattr(Driver, "announced", at_once)
+
+    verdict = run_seed(64, SMALLEST)
+
+    assert verdict.violation is not None
+    assert verdict.violation.startswith("Violation: SES-2")
