@@ -28,6 +28,7 @@ LAG_TIMER_MS = 250
 LAG_MS_MIN = 100  # Less is noise.
 LATE_GRACE_MS = 20  # After a freeze: time to read what arrived during it.
 DIGEST_INTERVAL_MS = 200
+DIGEST_AGE_MS_MAX = 1_000  # A digest may tell the time, which goes on while nothing changes.
 UDP_HEADER_BYTES = 28  # With IPv4's; counted, so that the statistics are what the wire carries.
 
 
@@ -204,8 +205,8 @@ class Driver:
 
     def _refresh_digest(self) -> None:
         now_ms = self._clock.now_ms()
-        is_due = self._digest_ms is None or now_ms - self._digest_ms >= DIGEST_INTERVAL_MS
-        if self._digest_dirty and is_due:
+        least_ms = DIGEST_INTERVAL_MS if self._digest_dirty else DIGEST_AGE_MS_MAX
+        if self._digest_ms is None or now_ms - self._digest_ms >= least_ms:
             self._digest_dirty = False
             self._digest_ms = now_ms
             self.step(msg.DigestChanged(self._application.digest()))

@@ -133,6 +133,7 @@ def test_fault_07_a_peer_without_power_leaves_half_open_links() -> None:
     async def scenario(scene: Scene) -> None:
         c = scene.host("c")
         c.kill(power_lost=True, why="power cut")
+        began = scene.world.loop.time()
         await scene.until(
             lambda: all("c" not in scene.alive_to(n) for n in "ab"), 30, "c is dead to a and b"
         )
@@ -140,7 +141,9 @@ def test_fault_07_a_peer_without_power_leaves_half_open_links() -> None:
             peer, network = scene.host(name).peer, scene.host(name).network
             assert peer is not None
             assert network is not None
-            await scene.until(lambda p=peer: "c" not in p.mesh.linked(), 30, "no link to c")
+            while "c" in peer.mesh.linked():
+                await scene.sleep(0.5)
+                assert scene.world.loop.time() - began < 30
             assert not [p for p in network.pipes.values() if p.remote[0] == c.address]
         await scene.client("a").put("k", "v")
         scene.boot("c")
@@ -195,7 +198,7 @@ def test_fault_40_what_a_delta_depends_on_is_missing() -> None:
         scene.wire.cut |= scene.paths("a", "c")
         for n in range(50):
             await a.put(f"cause/{n}", "1")
-            await scene.until(lambda n=n: f"cause/{n}" in scene.state("b"), 5)
+            await scene.client("b").wait(a.token, 2)
             await b.put(f"effect/{n}", "1")
             state = scene.state("c")
             assert all(f"cause/{k[7:]}" in state for k in state if k.startswith("effect/"))
