@@ -12,22 +12,8 @@ from crdtstate.sim.network import HostNetwork
 from crdtstate.sim.stranger import stranger
 from crdtstate.sim.world import GOSSIP_PORT
 from gossip.core.wire import VERSION, Kind
-from gossip.net.envelope import SALT_BYTES, Envelope
-from gossip.net.keyring import Keyring
 from tests.faults.scene import Scene, play
-
-_KEY = bytes(range(32))  # Of every world.
-OUTSIDE = "10.0.9.9"
-
-
-def envelope(scene: Scene) -> Envelope:
-    """Return what seals datagrams as a member does."""
-    return Envelope(scene.world.cluster_id, Keyring([_KEY]), salt=b"x" * SALT_BYTES)
-
-
-def send_sealed(scene: Scene, name: str, plaintext: bytes) -> None:
-    data = envelope(scene).seal(plaintext)
-    scene.wire.send_datagram((OUTSIDE, 7), (scene.host(name).address, GOSSIP_PORT), data)
+from tests.faults.sealed import OUTSIDE, send_sealed
 
 
 def outside(scene: Scene, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
