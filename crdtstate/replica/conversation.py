@@ -6,6 +6,8 @@ whoever is behind pulls, after a delay in which pushes under way usually make it
 Invariants:
     CNV-1  A malformed message is counted, changes nothing, and costs the peer nothing else.
     CNV-2  Equal vectors and unequal roots start a repair and raise the alarm.
+    CNV-3  A difference to anybody, linked or not, makes vectors meet along the links: whoever has
+           less is told, so that a push that was dropped is mended in O(log n) rounds of probes.
 """
 
 from typing import final
@@ -136,7 +138,23 @@ class Conversation:
         elif view.pull_after_ms is None or delay_ms == 0:
             view.pull_after(now_ms + delay_ms, self._store.vector if delay_ms else None)
             effects.append(ev.WakeAt(now_ms + delay_ms))
+        if delay_ms and not covers_all(vector, self._shown.vector):  # CNV-3; a hello is answered.
+            effects += self._tell_vector(view, now_ms)
         return effects
+
+    def _tell_vector(self, view: PeerView, now_ms: int) -> list[ev.Effect]:
+        """Say what is durable here, but not again to the same one within a while."""
+        if not view.linked or now_ms - view.vector_sent_ms < VECTOR_INTERVAL_MS:
+            return []
+        view.vector_sent_ms = now_ms
+        return [ev.Send(view.name, vector_message(Kind.VECTOR, self._shown.vector))]
+
+    def _ask_around(self, now_ms: int) -> list[ev.Effect]:
+        """Somebody without a link differs from us: tell the neighbour told longest ago (CNV-3)."""
+        linked = self._peers.linked()
+        if not linked:
+            return []
+        return self._tell_vector(min(linked, key=lambda v: (v.vector_sent_ms, v.name)), now_ms)
 
     def digest(self, name: str, data: bytes, now_ms: int, wall_ms: int) -> list[ev.Effect]:
         """Take a digest that rode on a probe. Cost: O(1) when it equals ours."""
@@ -155,9 +173,10 @@ class Conversation:
                 self._antientropy.repair_due = True
                 view.pull_after_ms = now_ms
                 return [ev.WakeAt(now_ms)]
-        elif view.linked and now_ms - view.vector_sent_ms >= VECTOR_INTERVAL_MS:
-            view.vector_sent_ms = now_ms
-            return [ev.Send(name, vector_message(Kind.VECTOR, self._shown.vector))]
+        elif view.linked:
+            return self._tell_vector(view, now_ms)
+        else:
+            return self._ask_around(now_ms)
         return []
 
     def _become_ready(self) -> None:
