@@ -9,6 +9,7 @@ Invariants (checked here, of the shipping code):
     SEC    Equal vectors, equal fingerprints, over all replicas and all time.
     REP-1  No dot is seen at another replica before it is durable at its own.
     IDN-1  A dot names one transaction for ever.
+    HLC-1  The stamps of an origin grow, over restarts and whatever its wall clock does.
     ACK    What was acknowledged is there after any crash, and on as many replicas as was said.
     VEC    A vector never shrinks within a life, and names no transaction that nobody committed.
     BND    Queues and tables stay within their bounds.
@@ -19,7 +20,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, final
 
 from crdtstate.crdt.codec import decode_record
-from crdtstate.crdt.dots import Dot, Vector, covers
+from crdtstate.crdt.dots import Dot, Vector, covers, join_vectors
 from crdtstate.replica import events as ev
 from crdtstate.replica.machine import Replica
 from crdtstate.sim.oracle import Oracle, Written
@@ -65,6 +66,8 @@ class Checkers:
         self._seen_elsewhere: dict[int, int] = {}
         self._shown: dict[tuple[int, int], Vector] = {}
         self._committed_at: dict[Dot, float] = {}
+        self._stamps: dict[Dot, int] = {}
+        self._ever_durable: dict[str, Vector] = {}
         self._owner: dict[int, str] = {}
         self.counts: Counter[str] = Counter()
         self.digest = hashlib.blake2b(digest_size=12)
@@ -129,6 +132,7 @@ class Checkers:
         """A batch is on the disk of a host."""
         origin, reached = host.disk.origin, read_vector(MemoryStorage(host.disk.database))
         self.durable_at_owner[origin] = reached.get(origin, 0)
+        self._ever_durable[host.name] = join_vectors(reached, self._ever_durable.get(host.name, {}))
         self.counts["batches"] += 1
 
     # -- commits and steps ---------------------------------------------------------------------
@@ -153,6 +157,9 @@ class Checkers:
             transaction: Transaction = frame.transaction(seq)
             dot = (origin, seq)
             require(dot not in self._fresh, "IDN-1", f"dot {dot} names two transactions")
+            earlier = self._stamps.get((origin, seq - 1), 0)
+            require(earlier < transaction.stamp, "HLC-1", f"{dot} is not later than the one before")
+            self._stamps[dot] = transaction.stamp
             try:
                 added = self.oracle.add(transaction, past)
             except AssertionError as error:
@@ -201,6 +208,9 @@ class Checkers:
         durable = self.durable_at_owner.get(origin, 0)
         require(seq <= durable, "REP-1", f"{host.name} acknowledged {seq}, durable is {durable}")
         self.acked[origin] = max(seq, self.acked.get(origin, 0))
+        for name in outcome.have:
+            known = self._ever_durable.get(name, {}).get(origin, 0)
+            require(seq <= known, "ACK", f"{host.name} says that {name} has {(origin, seq)}")
 
     def _advance(self, host: "Host", view: _View, *, check: bool) -> None:
         """Follow the vector, and compare every record that what is new has touched."""

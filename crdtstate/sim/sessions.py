@@ -109,9 +109,11 @@ class SessionChecker:
 
 @final
 class WatchChecker:
-    """Sees every line of one stream of a watch."""
+    """Sees every line of one stream of a watch; one that resumes goes on from what was told."""
 
-    def __init__(self, world: "World", host: "Host", target: str) -> None:
+    def __init__(
+        self, world: "World", host: "Host", target: str, before: "WatchChecker | None"
+    ) -> None:
         self._world, self._host = world, host
         query = dict(parse_qsl(target.partition("?")[2]))
         self._prefix = query.get("prefix", "")
@@ -119,6 +121,8 @@ class WatchChecker:
         self._view: dict[str, str | None] | None = {} if "initial" in query else None
         self._last = ("", -1)
         self._bookmarks = 0
+        if "since" in query and before is not None:  # It goes on where the last one was cut.
+            self._view, self._bookmarks = before._view, before._bookmarks
 
     def feed(self, chunk: bytes) -> None:
         """Take a chunk."""
@@ -168,5 +172,12 @@ class WatchChecker:
 
 
 def make_tap(world: "World") -> "Callable[[Host, str], Callable[[bytes], None]]":
-    """Return what looks at the streams of a client."""
-    return lambda host, target: WatchChecker(world, host, target).feed
+    """Return what looks at the streams of a client, one after the other."""
+    before: WatchChecker | None = None
+
+    def tap(host: "Host", target: str) -> Callable[[bytes], None]:
+        nonlocal before
+        before = WatchChecker(world, host, target, before)
+        return before.feed
+
+    return tap
