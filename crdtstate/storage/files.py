@@ -4,7 +4,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["write_durably"]
+__all__ = ["remove_leftovers", "write_durably"]
+
+_MARK = ".new-"  # then the number of the process
 
 
 def write_durably(
@@ -18,13 +20,12 @@ def write_durably(
 
     Raises: OSError; FileExistsError when the file is there and not to be replaced.
     """
-    temporary = path.with_name(f"{path.name}.new-{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    temporary = path.with_name(f"{path.name}{_MARK}{os.getpid()}")
     try:
-        os.write(descriptor, content(os.fstat(descriptor)))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        _write(temporary, content, mode)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     if replace:
         temporary.rename(path)
     else:
@@ -37,3 +38,20 @@ def write_durably(
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _write(temporary: Path, content: Callable[[os.stat_result], bytes], mode: int) -> None:
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        left = memoryview(content(os.fstat(descriptor)))
+        while left:  # A disk that is almost full takes a part first, and refuses the rest.
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what a power cut left of `write_durably(path)`; nobody else may be writing it now."""
+    for leftover in path.parent.glob(f"{path.name}{_MARK}*"):
+        leftover.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from typing import IO, final
 import msgspec
 
 from crdtstate.errors import StorageError
-from crdtstate.storage.files import write_durably
+from crdtstate.storage.files import remove_leftovers, write_durably
 
 __all__ = ["FORMAT_VERSION", "DataDirectory", "Identity"]
 
@@ -84,6 +84,7 @@ class DataDirectory:
             raise StorageError(f"data directory {path} cannot be used: {error}") from error
         try:
             _take_lock(lock, path)
+            remove_leftovers(path / "identity.json")
             file, identity = _settle(path, name, cluster_id)
             directory = cls(path, lock, file, identity)
             directory._write()
