@@ -1,13 +1,11 @@
-"""Planted bugs: each is a small change of the shipping code, made at run time, that must be caught.
+"""Planted bugs of the store, which random histories of a few stores find.
 
 They are the mistakes that published designs have made or warn of. The suite that runs on every
 change must see each of them; a suite that cannot fail is worth nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
-
-import pytest
 
 from crdtstate.crdt import record as records
 from crdtstate.crdt.codec import decode_record
@@ -21,21 +19,7 @@ from crdtstate.store.planner import Planner
 from crdtstate.store.store import Store
 from crdtstate.store.table import Table
 from crdtstate.store.views import encode_life
-
-Patch = pytest.MonkeyPatch
-Plant = Callable[[Patch], None]
-BUGS: dict[str, tuple[Plant, bool]] = {}
-"""name -> (how it is planted, whether it needs repair to be on to be seen)"""
-
-
-def bug(*, repair: bool = False) -> Callable[[Plant], Plant]:
-    """Register a planted bug under the name of the function."""
-
-    def register(plant: Plant) -> Plant:
-        BUGS[plant.__name__] = (plant, repair)
-        return plant
-
-    return register
+from tests.zoo.bugs import HISTORIES, REPAIRS, Patch, bug
 
 
 def _best_only(record: Record) -> Record:
@@ -45,7 +29,7 @@ def _best_only(record: Record) -> Record:
     return record
 
 
-@bug()
+@bug(HISTORIES)
 def last_writer_wins_when_applied(patch: Patch) -> None:
     """The loser is dropped when a write arrives; replicas then differ for ever [P-a1]."""
 
@@ -56,14 +40,14 @@ def last_writer_wins_when_applied(patch: Patch) -> None:
     patch.setattr(store, "apply_set", apply_set)
 
 
-@bug()
+@bug(HISTORIES)
 def last_writer_wins_when_joined(patch: Patch) -> None:
     """The same, in a pull."""
     join = records.join_records
     patch.setattr(catchup, "join_records", lambda *a: _best_only(join(*a)))
 
 
-@bug()
+@bug(HISTORIES)
 def order_of_each_origin_only(patch: Patch) -> None:
     """A transaction is applied before what it has seen of others."""
 
@@ -74,7 +58,7 @@ def order_of_each_origin_only(patch: Patch) -> None:
     patch.setattr(Store, "_is_ready", is_ready)
 
 
-@bug()
+@bug(HISTORIES)
 def past_without_what_was_received(patch: Patch) -> None:
     """A transaction does not name what its origin has seen since its last one."""
     apply = Store._apply
@@ -86,7 +70,7 @@ def past_without_what_was_received(patch: Patch) -> None:
     patch.setattr(Store, "_apply", forgetful)
 
 
-@bug()
+@bug(HISTORIES)
 def pull_of_living_dots_only(patch: Patch) -> None:
     """Records whose last event was a removal are not served [P-a4]."""
     read = catchup.read_events
@@ -103,7 +87,7 @@ def _holds(data: bytes | None, dot: Dot) -> bool:
     return data is not None and any(dot in cell for cell in decode_record(data).values())
 
 
-@bug()
+@bug(HISTORIES)
 def a_cut_session_leaves_something(patch: Patch) -> None:
     """Parts are written as they arrive [P-b1]."""
     stage = Joiner.stage
@@ -117,7 +101,7 @@ def a_cut_session_leaves_something(patch: Patch) -> None:
     patch.setattr(Joiner, "stage", eager)
 
 
-@bug()
+@bug(HISTORIES)
 def some_records_with_the_whole_context(patch: Patch) -> None:
     """A part is lost, and the vector is taken all the same [P-a2]."""
     serve = catchup._records
@@ -129,7 +113,7 @@ def some_records_with_the_whole_context(patch: Patch) -> None:
     patch.setattr(catchup, "_records", lossy)
 
 
-@bug()
+@bug(HISTORIES)
 def a_removal_takes_what_it_has_not_seen(patch: Patch) -> None:
     """Removal wins over a concurrent write below it."""
 
@@ -140,7 +124,7 @@ def a_removal_takes_what_it_has_not_seen(patch: Patch) -> None:
     patch.setattr(store, "apply_drop", apply_drop)
 
 
-@bug()
+@bug(HISTORIES)
 def a_removal_forgets_what_is_below(patch: Patch) -> None:
     """Removal of a path leaves its children."""
 
@@ -153,7 +137,7 @@ def a_removal_forgets_what_is_below(patch: Patch) -> None:
     patch.setattr(store, "apply_drop", apply_drop)
 
 
-@bug()
+@bug(HISTORIES)
 def an_overwrite_removes_nothing(patch: Patch) -> None:
     """The stamp alone decides, so a clock that is ahead holds a key for ever [law 16]."""
 
@@ -163,7 +147,7 @@ def an_overwrite_removes_nothing(patch: Patch) -> None:
     patch.setattr(store, "apply_set", apply_set)
 
 
-@bug()
+@bug(HISTORIES)
 def an_overwrite_removes_everything(patch: Patch) -> None:
     """A write replaces siblings that its writer had not seen."""
 
@@ -173,7 +157,7 @@ def an_overwrite_removes_everything(patch: Patch) -> None:
     patch.setattr(store, "apply_set", apply_set)
 
 
-@bug()
+@bug(HISTORIES)
 def the_short_cut_ignores_what_was_seen(patch: Patch) -> None:
     """A plain register is replaced without looking at the dots."""
 
@@ -187,13 +171,13 @@ def the_short_cut_ignores_what_was_seen(patch: Patch) -> None:
     patch.setattr(store, "register_dot", lambda data: Anything() if found(data) else None)
 
 
-@bug()
+@bug(HISTORIES)
 def a_removed_life_is_forgotten(patch: Patch) -> None:
     """A key that is created again takes the id of its earlier life [law 14]."""
     patch.setattr(Table, "raise_grave", lambda *_: None)
 
 
-@bug()
+@bug(HISTORIES)
 def an_update_touches_the_life(patch: Patch) -> None:
     """An update brings back what was removed concurrently."""
     open_ = Planner.open
@@ -206,7 +190,7 @@ def an_update_touches_the_life(patch: Patch) -> None:
     patch.setattr(Planner, "open", touching)
 
 
-@bug()
+@bug(HISTORIES)
 def an_earlier_change_loses_what_it_saw(patch: Patch) -> None:
     """Two changes of one place in one transaction: the second has seen only the first."""
     note = Planner._note
@@ -218,7 +202,7 @@ def an_earlier_change_loses_what_it_saw(patch: Patch) -> None:
     patch.setattr(Planner, "_note", blind)
 
 
-@bug()
+@bug(HISTORIES)
 def the_fingerprint_keeps_what_was(patch: Patch) -> None:
     """The sum forgets to take the old content out."""
     change = Fingerprint.change
@@ -227,7 +211,7 @@ def the_fingerprint_keeps_what_was(patch: Patch) -> None:
     )
 
 
-@bug()
+@bug(HISTORIES)
 def a_conflict_is_never_over(patch: Patch) -> None:
     """The index of conflicts only grows."""
     index = Table._index_conflict
@@ -239,31 +223,31 @@ def a_conflict_is_never_over(patch: Patch) -> None:
     patch.setattr(Table, "_index_conflict", sticky)
 
 
-@bug()
+@bug(HISTORIES)
 def two_lives_are_no_conflict(patch: Patch) -> None:
     """A key that lives twice is not reported."""
     patch.setattr(Table, "_index_lives", lambda *_: None)
 
 
-@bug()
+@bug(HISTORIES)
 def pulled_events_are_not_kept(patch: Patch) -> None:
     """Who has pulled cannot serve: a third replica misses what came that way."""
     patch.setattr(Index, "note_event", lambda *_: None)
 
 
-@bug(repair=True)
+@bug(REPAIRS)
 def floors_do_not_rise(patch: Patch) -> None:
     """A replica that was repaired serves pulls from an index with holes."""
     patch.setattr(Index, "raise_floor", lambda *_: None)
 
 
-@bug(repair=True)
+@bug(REPAIRS)
 def floors_are_not_asked(patch: Patch) -> None:
     """A pull is served from an index that does not reach back."""
     patch.setattr(catchup, "read_floors", lambda _: {})
 
 
-@bug()
+@bug(HISTORIES)
 def what_changed_meanwhile_is_not_joined_again(patch: Patch) -> None:
     """A join is written as it was prepared, over what has happened since."""
     track = Joiner._track
@@ -275,19 +259,19 @@ def what_changed_meanwhile_is_not_joined_again(patch: Patch) -> None:
     patch.setattr(Joiner, "_track", blind)
 
 
-@bug(repair=True)
+@bug(REPAIRS)
 def a_repair_trusts_equal_sums_for_ever(patch: Patch) -> None:
     """What changes here after the sums were compared is not joined with what they stood for."""
     patch.setattr(Joiner, "_put_unstaged", lambda *_: None)
 
 
-@bug(repair=True)
+@bug(REPAIRS)
 def a_repair_ignores_what_only_we_hold(patch: Patch) -> None:
     """Our records in a differing bucket take no part: what the others removed stays."""
     patch.setattr(Joiner, "_stage_own", lambda *_: iter(()))
 
 
-@bug()
+@bug(HISTORIES)
 def covered_too_early(patch: Patch) -> None:
     """The vector moves before the records are there: a removal seems done that is not."""
     prepare = Joiner.prepare
@@ -300,7 +284,7 @@ def covered_too_early(patch: Patch) -> None:
     patch.setattr(Joiner, "prepare", early)
 
 
-@bug()
+@bug(HISTORIES)
 def a_counter_loses_its_own_total(patch: Patch) -> None:
     """The cell of an origin is written from its amount instead of from its total."""
     plan = types.plan_counter

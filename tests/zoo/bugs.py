@@ -1,0 +1,59 @@
+"""What a planted bug is, and where all of them are listed.
+
+A bug is a small change of the shipping code, made at run time. Its docstring names the mistake and,
+in brackets, where it is from: a trap of the research notes (P-a1 to P-g4), an invariant that the
+code states, or a published failure.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import pytest
+
+__all__ = ["HISTORIES", "REPAIRS", "SIMULATOR", "ZOO", "Bug", "Patch", "bug"]
+
+Patch = pytest.MonkeyPatch
+Plant = Callable[[Patch], None]
+HISTORIES, REPAIRS, SIMULATOR = "histories", "histories, repair on", "simulator"
+
+
+@final
+@dataclass(frozen=True)
+class Bug:
+    """One planted bug.
+
+    Args:
+        instrument: The cheapest that finds it.
+        cpu_s_max: Within so many CPU seconds it must be found.
+        unseen: Nothing has shown it yet: a hole in the checkers or the workloads, to be closed.
+    """
+
+    name: str
+    plant: Plant
+    instrument: str
+    cpu_s_max: float
+    unseen: bool = False
+
+    @property
+    def mistake(self) -> str:
+        """What is wrong, in the words of its docstring."""
+        return " ".join((inspect.getdoc(self.plant) or "").split())
+
+
+ZOO: dict[str, Bug] = {}
+
+
+def bug(
+    instrument: str = SIMULATOR, *, cpu_s_max: float = 60.0, unseen: bool = False
+) -> Callable[[Plant], Plant]:
+    """Register a planted bug under the name of the function."""
+
+    def register(plant: Plant) -> Plant:
+        name = plant.__name__
+        assert name not in ZOO, name
+        ZOO[name] = Bug(name, plant, instrument, cpu_s_max, unseen)
+        return plant
+
+    return register
