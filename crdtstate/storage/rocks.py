@@ -16,6 +16,7 @@ from typing import Any, final
 import rocksdict
 
 from crdtstate.errors import CorruptStorageError, StorageError
+from crdtstate.storage.torn import LogDamage, drop_torn_batch
 from crdtstate.store.ports import Batch, Snapshot
 
 __all__ = ["RocksStorage"]
@@ -38,7 +39,7 @@ def _options() -> rocksdict.Options:
     options.set_keep_log_file_num(2)
     options.set_max_open_files(256)
     options.set_compression_type(rocksdict.DBCompressionType.lz4())
-    # A torn tail was never acknowledged and is dropped; a hole before synced data is refused.
+    # A hole before synced data is refused; a torn tail was dropped before (see torn.py).
     options.set_wal_recovery_mode(rocksdict.DBRecoveryMode.tolerate_corrupted_tail_records())
     table = rocksdict.BlockBasedOptions()
     table.set_block_cache(rocksdict.Cache(BLOCK_CACHE_BYTES))
@@ -138,7 +139,10 @@ class RocksStorage:
         Raises: CorruptStorageError, StorageError; the message says what to do.
         """
         try:
+            drop_torn_batch(path)
             raw = rocksdict.Rdict(str(path), _options())
+        except LogDamage as error:
+            raise _open_error(path, f"corruption: {error}") from error
         except Exception as error:
             raise _open_error(path, str(error)) from error
         return cls(raw, path)

@@ -1,12 +1,14 @@
 """What the simulated disk takes for granted of RocksDB, tried on the real one.
 
 `crdtstate.sim.storage` says: a batch whose sync has ended survives whole, and the one in flight is
-there whole or not at all. Here the log of a real database ends within its last batch, at many
-places and in three ways: cut off, filled with zeros (the length was on the disk before the data),
-garbled (blocks of a former file). Each damaged copy is opened as a peer would after a power cut.
+there whole or not at all. Here the log of a real database is damaged within its last batch, at many
+places and in five ways: cut off; filled with zeros (the length was on the disk before the data);
+garbled; with blocks of a former log in its place; or a page of it missing and the next one there.
+Each damaged copy is opened as a peer would after a power cut.
 """
 
 import shutil
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 
 from crdtstate.errors import CorruptStorageError
 from crdtstate.storage.rocks import RocksStorage
+from crdtstate.storage.torn import _checksum, drop_torn_batch
 
 BATCHES = 9
 KEYS = 5  # Each batch writes all of them, so that half of one shows.
@@ -32,6 +35,18 @@ def zero(data: bytes, at: int, _rng: Random) -> bytes:
 
 def garble(data: bytes, at: int, rng: Random) -> bytes:
     return data[:at] + rng.randbytes(len(data) - at)
+
+
+def stale(data: bytes, at: int, _rng: Random) -> bytes:
+    """What lies there now is a part of this very log, sums and all, from before."""
+    former = data[: min(at, 2_000)]
+    return data[:at] + (former * (len(data) // len(former) + 1))[: len(data) - at]
+
+
+def page(data: bytes, at: int, _rng: Random) -> bytes:
+    """One block of the disk is missing: of the last batch, so never from before `at`."""
+    until = min((at // 4096 + 1) * 4096, len(data))
+    return data[:at] + bytes(until - at) + data[until:]
 
 
 @dataclass(frozen=True)
@@ -100,16 +115,7 @@ def power_cuts(
     return done
 
 
-TORN = pytest.mark.xfail(
-    reason="a last batch that is zero-filled or garbled, not cut off, makes the start be refused",
-    raises=CorruptStorageError,
-    strict=True,
-)
-WAYS = [
-    pytest.param(cut, id="cut"),
-    pytest.param(zero, id="zero", marks=TORN),
-    pytest.param(garble, id="garble", marks=TORN),
-]
+WAYS = [cut, zero, garble, stale, page]
 
 
 @pytest.mark.parametrize("damage", WAYS)
@@ -118,8 +124,8 @@ def test_a_torn_last_batch_is_dropped_whole_and_all_before_it_is_there(
     damage: Callable[[bytes, int, Random], bytes],
     figure: Callable[[str], None],
 ) -> None:
-    """STO-1, DSK-1"""
-    done = power_cuts(tmp_path, 1, damage, 200)
+    """STO-1, DSK-1, TRN-1"""
+    done = power_cuts(tmp_path, 1, damage, 60)
     figure(f"power cuts, log {damage.__name__}: {done} recoveries of RocksDB, nothing synced lost")
 
 
@@ -146,3 +152,51 @@ def test_damage_before_synced_batches_is_refused_and_never_read_over(
         hole = damage(image.log[: at + 20], at, rng) + image.log[at + 20 :]
         with pytest.raises(CorruptStorageError, match="corrupt"):
             image.recover(hole, tmp_path / "again")
+
+
+@pytest.mark.parametrize("kind", [0, 5, 8, 11, 131, 255])
+@pytest.mark.parametrize("batch", [3, BATCHES - 1])
+def test_a_record_of_a_kind_that_there_is_not_never_makes_the_start_hang(
+    tmp_path: Path, kind: int, batch: int
+) -> None:
+    """TRN-2: one wrong bit of a record's kind, and RocksDB would search the log for ever."""
+    image = make_image(tmp_path, 300)
+    at = 0
+    for _ in range(batch):
+        at += 7 + int.from_bytes(image.log[at + 4 : at + 6], "little")
+    log = image.log[: at + 6] + bytes([kind]) + image.log[at + 7 :]
+
+    if batch == BATCHES - 1:
+        assert image.recover(log, tmp_path / "again") == BATCHES - 2
+    else:
+        with pytest.raises(CorruptStorageError, match=f"log is damaged at byte {at} "):
+            image.recover(log, tmp_path / "again")
+
+
+def test_a_start_that_ends_after_the_log_was_cut_has_lost_nothing(tmp_path: Path) -> None:
+    """Fault 13: the next start finds the log as this one has left it, and cuts no more of it."""
+    image, rng = make_image(tmp_path, 40_000), Random(4)
+    for _ in range(10):
+        at = rng.randrange(image.last_begins, len(image.log))
+        path = tmp_path / "interrupted"
+        path.mkdir(exist_ok=True)
+        log = path / "000004.log"
+        log.write_bytes(garble(image.log, at, rng))
+        for _ in range(3):
+            drop_torn_batch(path)
+            assert log.read_bytes() == image.log[: image.last_begins]
+    assert image.recover(log.read_bytes(), tmp_path / "again") == BATCHES - 2
+
+
+def test_a_log_of_another_format_is_left_to_rocksdb(tmp_path: Path) -> None:
+    """A later RocksDB may write kinds of records that we do not know: that is not damage."""
+    image = make_image(tmp_path, 300)
+    body = bytes([130]) + b"whatever it means"
+    sound = struct.pack("<IH", _checksum(body), len(body) - 1) + body
+    path = tmp_path / "logs"
+    path.mkdir()
+    (path / "000004.log").write_bytes(image.log + sound)
+
+    drop_torn_batch(path)
+
+    assert (path / "000004.log").read_bytes() == image.log + sound
