@@ -39,6 +39,7 @@ def test_fault_29_a_peer_was_forgotten_while_it_was_away() -> None:
         scene.wire.cut |= scene.paths("c", "a", "b")
         await scene.client("c").put("only here", "1")
         await scene.client("a").forget("c")
+        await scene.sleep(60)
         scene.wire.heal()
         scene.host("c").gone = True
         await scene.sleep(30)
