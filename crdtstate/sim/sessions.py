@@ -4,8 +4,9 @@ Invariants:
     SES-1  A session never reads an older state than it has seen: every answer's token covers all
            tokens before it (read your writes, monotonic reads, writes follow reads).
     SES-2  What is read is the specification at the token that comes with it (causal consistency).
-    WAT-1  At each bookmark, the events of a watch add up to the specified state at that revision.
-    WAT-3  Revisions of a watch never go back.
+
+Of watches it checks what the API promises (WAT-1: at each bookmark the events add up to the
+specified state of that revision; WAT-3: revisions never go back).
 """
 
 import json
@@ -120,7 +121,7 @@ class WatchChecker:
         self._lines = Lines()
         self._view: dict[str, str | None] | None = {} if "initial" in query else None
         self._last = ("", -1)
-        self._bookmarks = 0
+        self._bookmarks = self._chunks = 0
         if "since" in query and before is not None:  # It goes on where the last one was cut.
             self._view, self._bookmarks = before._view, before._bookmarks
 
@@ -129,6 +130,9 @@ class WatchChecker:
         try:
             for line in self._lines.feed(chunk):
                 self._take(json.loads(line))
+            self._chunks += 1
+            if self._chunks % 4 == 0 and self._bookmarks and self._view is not None:
+                self._check_told()
         except Violation as violation:
             self._world.checkers.fail(violation)
 
@@ -149,6 +153,14 @@ class WatchChecker:
             if self._bookmarks == 1:  # The first state is that of its revision, or later.
                 return
             self._check(decode_token(line["token"]), int(origin, 16), revision)
+
+    def _check_told(self) -> None:
+        """Who was told the newest revision has the state that the host shows."""
+        origin, revision = int(self._last[0], 16), self._last[1]
+        if (peer := self._host.peer) is not None and self._host.is_up:
+            store, shown = peer.replica.store, peer.replica.shown
+            if store.origin == origin and shown.revision == revision:
+                self._check(shown.vector, origin, revision)
 
     def _check(self, vector: Vector, origin: int, revision: int) -> None:
         """The bookmark's token belongs to its revision when nothing has come in between."""
