@@ -24,6 +24,7 @@ from crdtstate.crdt.dots import Dot, Vector, covers, join_vectors
 from crdtstate.replica import events as ev
 from crdtstate.replica.machine import Replica
 from crdtstate.sim.oracle import Oracle, Written
+from crdtstate.sim.promises import Promises
 from crdtstate.sim.violation import Violation, require
 from crdtstate.storage.memory import MemoryStorage
 from crdtstate.store.index import read_vector
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Checkers", "Violation"]
 
 _FULL_EVERY = 400  # Steps with a change, of one replica, between two looks at all of its records.
-_HELD_MAX = 4096
-_BUFFER_BYTES_MAX = 6 << 20
 
 
 @final
@@ -57,6 +56,7 @@ class Checkers:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.oracle = Oracle()
+        self.promises = Promises(world)
         self.views: dict[str, _View] = {}
         self.violation: Violation | None = None
         self.durable_at_owner: dict[int, int] = {}
@@ -93,6 +93,7 @@ class Checkers:
             self.fail(violation)
         self._watch_commits(replica)
         self._watch_steps(host, replica)
+        self.promises.watch(host, replica)
         self.counts["recoveries"] += 1
         self._note("boot", host.name, origin, replica.shown.root)
 
@@ -278,7 +279,9 @@ class Checkers:
 
     def _check_bounds(self, host: "Host", replica: Replica) -> None:
         store = replica.store
-        require(store.held_count <= _HELD_MAX, "BND", f"{host.name} holds {store.held_count}")
+        held, most = store.held_count, store.config.held_max
+        require(held <= most, "BND", f"{host.name} holds {held} transactions of at most {most}")
+        self.promises.check_buffers(host)
         known = len(self._world.identities)
         require(len(store.vector) <= known, "BND", f"{len(store.vector)} origins of {known}")
 
@@ -291,6 +294,7 @@ class Checkers:
 
     def disk_lost(self, host: "Host") -> None:
         """A disk is wiped or replaced: what only it had is gone, and the operator knows."""
+        self._world.forgotten.clear()  # That somebody was forgotten may be lost with it.
         others = [h.disk.database for h in self._world.hosts if h is not host and not h.gone]
         have = [read_vector(MemoryStorage(database)) for database in others]
         for origin, seq in self.acked.items():

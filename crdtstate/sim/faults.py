@@ -240,6 +240,7 @@ class Nemesis:
         async def forget() -> None:
             with contextlib.suppress(CrdtstateError):
                 await driver.forget(name)
+                self._world.forgotten.add(name)
 
         self._world.loop.start(host.life, forget())
 

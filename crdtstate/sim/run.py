@@ -16,6 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, final
 
+from crdtstate.sim.ending import check_end, check_idle, wait_for_agreement
 from crdtstate.sim.faults import Nemesis
 from crdtstate.sim.loop import START_S, Deadlock, OutOfSteps
 from crdtstate.sim.plan import Plan
@@ -30,6 +31,7 @@ __all__ = ["Verdict", "bound_s", "run_seed"]
 
 _TURN_S = 0.25
 _SETTLE_S = 3.0
+_AGREED_S = 10.0
 _IDLE_BYTES_S_MAX = 2_000  # per peer, of gossip with nothing to say
 
 
@@ -221,22 +223,12 @@ class _Run:
         return "; ".join(parts)
 
     async def _check_end(self, watchers: list[asyncio.Task[Any]]) -> None:
-        """LIV-2."""
-        world, checkers = self.world, self.world.checkers
+        """LIV-2, then what `ending` tells of the idle."""
+        world = self.world
         hosts = self._staying()
-        living = {host.peer.replica.store.origin for host in hosts}
-        for host in hosts:
-            checkers.check_all(host)
-            store = host.peer.replica.store
-            # What a lost disk took can leave transactions that wait in vain; they age out later.
-            waiting = [o for o in store.held if o in living]
-            require(not waiting, "LIV-2", f"{host.name} still holds transactions of {waiting}")
-            ready, why = host.peer.driver.ready
-            require(ready, "LIV-2", f"{host.name} is not ready: {why}")
-            for origin, seq in checkers.acked.items():
-                have = store.vector.get(origin, 0)
-                require(have >= seq, "ACK", f"{host.name} lacks {origin:x} from {have} to {seq}")
-            if self.workload.at_the_end is not None:
+        check_end(world, hosts)
+        if self.workload.at_the_end is not None:
+            for host in hosts:
                 self._call(self.workload.at_the_end, host)
         before, began = world.wire.bytes_sent, world.loop.time()
         await asyncio.sleep(5.0)
@@ -244,3 +236,6 @@ class _Run:
         rate = (world.wire.bytes_sent - before) / (world.loop.time() - began) / len(hosts)
         require(rate < _IDLE_BYTES_S_MAX, "LIV-2", f"{rate:.0f} B/s a peer with nothing to say")
         world.stats["idle_bytes_s"] = int(rate)
+        await wait_for_agreement(world, hosts, world.loop.time() + _AGREED_S)
+        self._look(watchers)
+        check_idle(world, hosts, len(watchers))

@@ -233,6 +233,7 @@ class World:
         self.cluster_id = hashlib.blake2b(_KEY, digest_size=16).digest()
         self.stats: Counter[str] = Counter()
         self.identities: list[int] = []
+        self.forgotten: set[str] = set()  # Names; only asked for membership.
         self.graveyard: list[Life] = []  # Nothing of a dead life may be collected in a run.
         self.checkers = Checkers(self)
         self.hosts = [Host(self, number, name) for number, name in enumerate(self.names)]
