@@ -9,21 +9,33 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
-from typing import final
+from typing import Protocol, final
 
 from crdtstate.errors import StorageError
 from crdtstate.store.ports import Batch, Storage
 
-__all__ = ["ThreadCommitter"]
+__all__ = ["Committer", "Done", "ThreadCommitter"]
 
 SWITCH_INTERVAL_S = 0.0005
+
+Done = Callable[[StorageError | None], None]
+
+
+class Committer(Protocol):
+    """Makes batches durable, one at a time, and says so on the loop."""
+
+    def commit(self, batch: Batch) -> None:
+        """Start making `batch` durable."""
+
+    async def stop(self) -> None:
+        """Let the batch in flight finish, then release everything."""
 
 
 @final
 class ThreadCommitter:
     """One batch at a time; `done(error or None)` is called on the loop."""
 
-    def __init__(self, storage: Storage, done: Callable[[StorageError | None], None]) -> None:
+    def __init__(self, storage: Storage, done: Done) -> None:
         self._storage, self._done = storage, done
         self._loop = asyncio.get_running_loop()
         self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()

@@ -11,9 +11,9 @@ from typing import Any, final
 
 from crdtstate.api.dispatch import Dispatcher
 from crdtstate.daemon.cluster import PeerCluster
-from crdtstate.daemon.committer import ThreadCommitter
+from crdtstate.daemon.committer import Committer, Done, ThreadCommitter
 from crdtstate.daemon.config import PeerConfig, parse_address
-from crdtstate.daemon.driver import Committer, Done, Driver, system_wall_ms
+from crdtstate.daemon.driver import Driver, system_wall_ms
 from crdtstate.errors import InvalidError
 from crdtstate.replica.machine import Replica, ReplicaConfig
 from crdtstate.store.limits import Limits

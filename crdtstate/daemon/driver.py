@@ -16,7 +16,7 @@ import structlog
 
 from crdtstate.api.ports import Cluster, NoCluster
 from crdtstate.crdt.dots import covers_all, missing
-from crdtstate.daemon.committer import ThreadCommitter
+from crdtstate.daemon.committer import Committer, Done, ThreadCommitter
 from crdtstate.errors import BehindError, CrdtstateError, StorageError, UnavailableError
 from crdtstate.replica import events as ev
 from crdtstate.replica.machine import Replica
@@ -24,11 +24,11 @@ from crdtstate.replica.messages import fragments
 from crdtstate.store import operations as ops
 from crdtstate.store.index import read_revision
 from crdtstate.store.limits import Limits
-from crdtstate.store.ports import Batch, Snapshot, Storage
+from crdtstate.store.ports import Snapshot, Storage
 from crdtstate.tokens import decode_token, encode_token
 from gossip import PAYLOAD_BYTES_MAX, Member
 
-__all__ = ["Committer", "Driver", "Links", "system_wall_ms"]
+__all__ = ["Driver", "Links", "system_wall_ms"]
 
 _log = structlog.get_logger("crdtstate.daemon")
 
@@ -50,19 +50,6 @@ class Links(Protocol):
 
     def forget(self, name: str) -> None:
         """Never admit this member again."""
-
-
-class Committer(Protocol):
-    """Makes batches durable, one at a time, and says so on the loop."""
-
-    def commit(self, batch: Batch) -> None:
-        """Start making `batch` durable."""
-
-    async def stop(self) -> None:
-        """Let the batch in flight finish, then release everything."""
-
-
-Done = Callable[[StorageError | None], None]
 
 
 def system_wall_ms() -> int:

@@ -38,7 +38,7 @@ Invariant = Callable[[dict[str, Any]], None]
 _SETTLED_S = 4.0  # A peer that was disturbed so recently may still refuse.
 # Refusals that are promised in so many words: they are answers, not failures.
 _PROMISED = frozenset({
-    "clock_skew", "wrong_type", "key_not_found", "precondition_failed", "insufficient_rights",
+    "wrong_type", "key_not_found", "precondition_failed", "insufficient_rights",
     "not_enough_replicas", "revision_compacted", "foreign_revision",
 })  # fmt: skip
 
@@ -191,6 +191,10 @@ def _judge(world: World, home: Host, began: float, error: CrdtstateError, *, alo
     """AVL-1: tell a promised refusal from a peer that has failed its client."""
     world.stats[f"refused:{error.code}"] += 1
     if error.code in _PROMISED or not alone:
+        return
+    clocks = [host.clock for host in world.hosts]
+    wrong = any(c.offset_ms or c.drift or c.quantum_ms > 1 for c in clocks)
+    if error.code == "clock_skew" and (wrong or world.stats["fault:jump"]):
         return
     up = home.up_since_s and home.up_since_s + _SETTLED_S < began
     busy = home.committer is not None and home.committer.busy_until_s > began + 1

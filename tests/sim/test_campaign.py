@@ -27,6 +27,7 @@ def invoke(*arguments: str) -> tuple[int, str]:
 
 
 def test_a_quiet_run_keeps_all_promises_and_converges_at_once() -> None:
+    """LIV-1 and LIV-2 are judged at the end of each run, SES-1 at each answer."""
     verdict = run_seed(1, Plan(seconds=20))
 
     assert verdict.violation is None
@@ -40,8 +41,10 @@ def test_a_failing_run_is_made_small(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Driver, "announced", at_once)
     plan = Plan(peers=3, seconds=30, clients=4, keys=2, rate=3, disk_lag_s=0.2, loss=0.1)
+    # Which seed shows it moves with every change of a message's timing.
+    failing = next(seed for seed in range(40) if run_seed(seed, plan).violation)
 
-    verdict = shrink(64, plan)
+    verdict = shrink(failing, plan)
 
     assert verdict.violation is not None
     assert "SES-2" in verdict.violation

@@ -28,6 +28,7 @@ def test_a_day_passes_at_once() -> None:
 
 
 def test_a_life_that_is_over_runs_nothing_more_not_even_finally() -> None:
+    """LOP-2."""
     loop, told = SimLoop(Random(1)), list[str]()
     life = Life("a", 1)
 
@@ -132,6 +133,7 @@ def test_the_order_of_what_is_ready_together_is_drawn_from_the_seed() -> None:
 
 @pytest.mark.parametrize("call", ["run_in_executor", "call_soon_threadsafe", "getaddrinfo"])
 def test_nothing_real_is_reachable(call: str) -> None:
+    """LOP-3."""
     loop = SimLoop(Random(1))
 
     async def reach() -> None:

@@ -22,7 +22,8 @@ def test_that_run_still_shows_the_mistake(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(Driver, "announced", at_once)
 
-    verdict = run_seed(64, SMALLEST)
+    # From seed 64 on, for which one shows it moves with every change of a message's timing.
+    verdicts = (run_seed(seed, SMALLEST) for seed in range(64, 104))
+    violation = next((v.violation for v in verdicts if v.violation), "")
 
-    assert verdict.violation is not None
-    assert verdict.violation.startswith("Violation: SES-2")
+    assert violation.startswith("Violation: SES-2")
