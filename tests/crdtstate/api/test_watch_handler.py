@@ -24,7 +24,7 @@ class Backend:
         self.store = Store(MemoryStorage(), ORIGIN, StoreConfig())
         self.revision = 0
         self.waits = 0
-        self.announced = asyncio.Event()
+        self.waited = asyncio.Event()
 
     def put(self, key: str) -> int:
         self.store.submit([ops.Put(key, value="v")], (), 1)
@@ -43,8 +43,8 @@ class Backend:
 
     async def wait_revision(self, after: int, _timeout_ms: int) -> bool:
         self.waits += 1
-        await self.announced.wait()
-        self.announced.clear()
+        await self.waited.wait()
+        self.waited.clear()
         return self.revision > after
 
 
@@ -72,6 +72,6 @@ async def test_a_watch_never_spins_when_storage_is_ahead_of_what_is_announced() 
     assert not last.done()
     assert backend.waits == 1
     backend.revision = backend.put("d")
-    backend.announced.set()
+    backend.waited.set()
     assert json.loads(await last)["key"] == "d"
     await lines.aclose()
