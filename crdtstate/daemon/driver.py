@@ -17,6 +17,7 @@ import structlog
 from crdtstate.api.ports import Cluster, NoCluster
 from crdtstate.crdt.dots import covers_all, missing
 from crdtstate.daemon.committer import Committer, Done, ThreadCommitter
+from crdtstate.daemon.outgoing import Outgoing
 from crdtstate.errors import BehindError, CrdtstateError, StorageError, UnavailableError
 from crdtstate.replica import events as ev
 from crdtstate.replica.machine import Replica
@@ -88,6 +89,7 @@ class Driver:
         self._committer = committer(storage, self._committed)
         self.wall_ms = wall_ms
         self._links: Links | None = None
+        self._outgoing: Outgoing | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_ms = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -110,6 +112,7 @@ class Driver:
     def start(self, links: Links | None) -> None:
         """Begin; `links` None is a replica without a network."""
         self._links = links
+        self._outgoing = Outgoing(links, self._start) if links is not None else None
         self.step(ev.Tick())
 
     async def stop(self) -> None:
@@ -171,13 +174,12 @@ class Driver:
             request.set_result(outcome)
 
     def _send(self, effect: ev.Send) -> None:
-        links = self._links
-        if links is None:
+        if self._links is None or self._outgoing is None:
             return
-        names = links.linked() if effect.name is None else [effect.name]
-        for payload in fragments(effect.message, PAYLOAD_BYTES_MAX):
-            for name in names:
-                links.send(name, payload)
+        names = self._links.linked() if effect.name is None else [effect.name]
+        payloads = fragments(effect.message, PAYLOAD_BYTES_MAX)
+        for name in names:
+            self._outgoing.send(name, payloads)
 
     def _committed(self, error: StorageError | None) -> None:
         if error is not None:
@@ -226,8 +228,8 @@ class Driver:
             self._start(self._when_writable(effect.peer, again))
 
     async def _when_writable(self, peer: str, again: ev.Again) -> None:
-        assert self._links is not None
-        await self._links.wait_writable(peer)
+        assert self._outgoing is not None
+        await self._outgoing.wait_writable(peer)
         await asyncio.sleep(0)
         self.step(again)
 
@@ -236,10 +238,11 @@ class Driver:
         _log.warning("identity_taken", origin=f"{origin:016x}", reason=reason)
         self.step(ev.IdentityTaken(origin))
 
-    def _start(self, work: Any) -> None:
-        task = self._loop.create_task(work)
+    def _start(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, self._loop.create_future()
@@ -267,6 +270,8 @@ class Driver:
     def on_link_down(self, name: str, reason: str) -> None:
         """A link is gone."""
         _log.info("link_closed", peer=name, reason=reason)
+        if self._outgoing is not None:
+            self._outgoing.link_down(name)
         self.step(ev.LinkDown(name))
 
     def on_message(self, name: str, payload: bytes) -> None:

@@ -182,6 +182,11 @@ class AntiEntropy:
         if session is not None and session.peer == name and session.end is None:
             self._drop()
 
+    def heard(self, name: str, now_ms: int) -> None:
+        """Something of a message came: a large one on a slow link takes its time."""
+        if self._session is not None and self._session.peer == name:
+            self._session.progress_ms = now_ms
+
     def on_reply(self, view: PeerView, kind: int, fields: list[Any], now_ms: int) -> list[Effect]:
         """Take PART, END, REFUSED or DIFFER. Raises: RemoteProtocolError."""
         session = self._session

@@ -75,7 +75,8 @@ class Conversation:
         view = self._peers.view(event.name)
         try:
             message = view.assembler.feed(event.payload)
-            if message is None:
+            if message is None:  # A part of a large one: the session it belongs to goes on.
+                self._antientropy.heard(event.name, now_ms)
                 return []
             if message[0] == Kind.PUSH:
                 return self._push(view, message[1:], now_ms, wall_ms)

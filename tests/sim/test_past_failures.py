@@ -1,10 +1,14 @@
 """Every real mistake that the simulator found, as the smallest run that showed it."""
 
+from random import Random
+
 import pytest
 
+from crdtstate import AsyncClient
 from crdtstate.daemon.driver import Driver
 from crdtstate.sim.plan import Plan
 from crdtstate.sim.run import run_seed
+from crdtstate.sim.workloads import Workload
 
 SMALLEST = Plan(
     peers=2, seconds=5, clients=4, keys=2, rate=3, watchers=0, event_entries_max=40, disk_lag_s=0.2
@@ -27,3 +31,14 @@ def test_that_run_still_shows_the_mistake(monkeypatch: pytest.MonkeyPatch) -> No
     violation = next((v.violation for v in verdicts if v.violation), "")
 
     assert violation.startswith("Violation: SES-2")
+
+
+def test_a_record_larger_than_a_link_s_buffer_reaches_who_joins() -> None:
+    """OUT-1: the fragments over the buffer were dropped, and each new pull met the same end."""
+
+    async def grow(client: AsyncClient, rng: Random, _number: int) -> None:
+        await client.map("big").merge({f"f{rng.randrange(8)}": "x" * 1_000_000})
+
+    plan = Plan(peers=2, seconds=30, clients=1, keys=1, rate=1, watchers=0, join_every_s=10)
+
+    assert run_seed(1, plan, Workload(grow)).violation is None
