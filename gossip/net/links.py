@@ -15,7 +15,6 @@ Invariants:
 """
 
 import asyncio
-import hashlib
 import ipaddress
 from collections import Counter
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from typing import final
 
 import structlog
 
+from gossip.core.neighbours import choose_neighbours
 from gossip.core.ports import Application, Liveness, Member
 from gossip.net.config import StreamConfig
 from gossip.net.faults import Faults
@@ -146,15 +146,8 @@ class Links:
             stream.abort()
 
     def _choose(self) -> None:
-        names = sorted(self._members)
-        if len(names) > self._config.links_max:
-            ours = self._identity.name.encode()
-
-            def weight(name: str) -> bytes:
-                return hashlib.blake2b(ours + b"\0" + name.encode(), digest_size=8).digest()
-
-            names = sorted(names, key=weight)[: self._config.links_max // 2]
-        self._chosen = set(names)
+        chosen = choose_neighbours(self._identity.name, self._members, self._config.links_max)
+        self._chosen = set(chosen)
 
     # Dialling.
 
