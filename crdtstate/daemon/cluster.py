@@ -86,7 +86,7 @@ class PeerCluster(Collector):
             "rejected_messages": replica.conversation.rejected,
             "gossip": self._mesh.stats(),
             "uptime_ms": driver.now_ms() - self._started_ms,
-            "clock_offset_ms": replica.peers.clock_offset_ms(),
+            "clock_offset_ms": replica.clock_offset_ms,
             "dev": self._dev,
         }
 

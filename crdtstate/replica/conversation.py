@@ -162,7 +162,7 @@ class Conversation:
         view, digest = self._peers.view(name), decode_digest(data)
         if digest is None:
             return []
-        view.offset_ms = digest[2] - wall_ms
+        view.learn_clock(digest[2], now_ms)
         same_vector, same_root = self._shown.equals(digest)
         if same_vector and same_root:
             view.learn(self._shown.vector)

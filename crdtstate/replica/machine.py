@@ -148,8 +148,7 @@ class Replica:
     def _settle(self, effects: list[ev.Effect]) -> None:
         """Do what waited for an identity or for the end of a join, then close the batch."""
         standing = self.standing
-        if standing.confirmed and not standing.entered:
-            standing.entered = True
+        if standing.is_to_enter(self._now_ms):
             self._enter_replica_set()
         if self._backlog:
             self._drain_backlog(effects)
@@ -202,8 +201,13 @@ class Replica:
         else:
             self._wanted.append((event.request, committed, event.replicas, event.deadline_ms))
 
+    @property
+    def clock_offset_ms(self) -> int | None:
+        """The median of the peers' clocks minus ours, as of the last step; None below three."""
+        return self.peers.clock_offset_ms(self._now_ms, self._wall_ms)
+
     def _check_clock(self) -> None:
-        offset = self.peers.clock_offset_ms()
+        offset = self.clock_offset_ms
         if offset is not None and abs(offset) > CLOCK_OFFSET_MS_MAX:
             raise UnavailableError(
                 f"this peer's clock is {-offset} ms from the median of its peers, over "
@@ -226,8 +230,10 @@ class Replica:
     def _enter_replica_set(self) -> None:
         config = self.config
         mine = MemberRecord(config.name, f"{self.store.origin:016x}", config.api)
-        if self.members.members.get(mine.name) != mine:
+        missing = not self.members.shows(mine)
+        if missing:
             self.store.submit_system([announce(mine)], self._wall_ms)
+        self.standing.entered(self._now_ms, again=missing)
 
     # -- durability ----------------------------------------------------------------------------
 

@@ -53,6 +53,10 @@ class ReplicaSet:
             if r.name not in self.retired  # MEM-1
         }
 
+    def shows(self, record: MemberRecord) -> bool:
+        """Whether a member is known as it knows itself; of who was forgotten no more is wanted."""
+        return record.name in self.retired or self.members.get(record.name) == record
+
     def origin_of(self, name: str) -> int | None:
         """Return the origin under which a member writes."""
         member = self.members.get(name)

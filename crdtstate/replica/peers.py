@@ -2,6 +2,11 @@
 
 Invariants:
     PEER-1  A peer's known vector only grows while its origin stays the same.
+    SKW-1  One delayed message is not a wrong clock: what a peer's clock reads is always an
+           underestimate, by the time on the way, so the largest of the last two windows counts
+           (the clock filter of [Mil91], with one-way messages). Our own clock shows at once when
+           it jumps, for the others' are kept against our monotonic one; that a peer's was set
+           back shows up to two windows late.
 """
 
 from collections.abc import Iterable
@@ -15,6 +20,7 @@ __all__ = ["CLOCK_OFFSET_MS_MAX", "PeerView", "Peers"]
 
 CLOCK_OFFSET_MS_MAX = 5_000
 CLOCK_PEERS_MIN = 3
+LEAD_WINDOW_MS = 10_000
 
 
 @final
@@ -27,7 +33,8 @@ class PeerView:
         self.origin: int | None = None
         self.vector: dict[int, int] = {}
         self.wants: dict[int, int] = {}  # It asked to be told when we have this durable.
-        self.offset_ms: int | None = None  # Its wall clock minus ours.
+        self._leads_ms: tuple[int, ...] = ()  # The largest of this window and of the last one.
+        self._lead_since_ms = 0
         self.pull_after_ms: int | None = None  # It is ahead: pull, unless pushes catch up.
         self._lacked: dict[int, int] = {}  # How far we were where it was ahead; empty: unknown.
         self.vector_sent_ms = -(1 << 40)
@@ -46,6 +53,20 @@ class PeerView:
         """It said who it is: another identity starts anew (PEER-1)."""
         if self.origin != origin:
             self.origin, self.vector = origin, {}
+
+    @property
+    def lead_ms(self) -> int | None:
+        """Its wall clock minus our monotonic one; None before it said what it reads (SKW-1)."""
+        return max(self._leads_ms, default=None)
+
+    def learn_clock(self, wall_ms: int, now_ms: int) -> None:
+        """Its wall clock read `wall_ms` when it sent what arrives now."""
+        lead_ms = wall_ms - now_ms
+        if not self._leads_ms or now_ms - self._lead_since_ms >= LEAD_WINDOW_MS:
+            self._leads_ms = (lead_ms, *self._leads_ms[:1])
+            self._lead_since_ms = now_ms
+        else:
+            self._leads_ms = (max(lead_ms, self._leads_ms[0]), *self._leads_ms[1:])
 
     def learn(self, vector: dict[int, int]) -> None:
         """It has `vector` durable."""
@@ -108,7 +129,9 @@ class Peers:
             if name in self._views and covers_all(self._views[name].vector, vector)
         ]
 
-    def clock_offset_ms(self) -> int | None:
+    def clock_offset_ms(self, now_ms: int, wall_ms: int) -> int | None:
         """Return the median of the linked peers' clocks minus ours; None below three peers."""
-        offsets = [v.offset_ms for v in self.linked() if v.offset_ms is not None]
-        return int(median(offsets)) if len(offsets) >= CLOCK_PEERS_MIN else None
+        leads_ms = [view.lead_ms for view in self.linked() if view.lead_ms is not None]
+        if len(leads_ms) < CLOCK_PEERS_MIN:
+            return None
+        return int(median(leads_ms)) - (wall_ms - now_ms)

@@ -10,6 +10,9 @@ Source: algorithms research page, section 5 (riak_kv #679 and its fixes).
 Invariants:
     REP-3  No own write before a peer has confirmed this identity, or nobody could be asked.
     REP-5  A new identity is taken only when nothing of the old one is undurable.
+    REP-6  Who writes is, sooner or later, a member under the identity that it writes with: an
+           earlier life of its name, whose clock was ahead, may have won, and is written over. Of
+           two living processes of one name neither gives way, so the wait doubles each time.
 """
 
 from typing import final
@@ -18,18 +21,20 @@ from crdtstate.crdt.dots import Vector
 
 __all__ = ["Standing"]
 
+_ENTER_MS_MIN, _ENTER_MS_MAX = 1_000, 3_600_000
+
 
 @final
 class Standing:
     """Identity: unknown, confirmed, or lost and then asked for. Readiness and its reason."""
 
-    __slots__ = ("asked", "confirmed", "entered", "lost", "ready", "reason")
+    __slots__ = ("_enter_ms", "_enter_wait_ms", "asked", "confirmed", "lost", "ready", "reason")
 
     def __init__(self) -> None:
         self.confirmed = False
         self.lost = False
         self.asked = False
-        self.entered = False  # The replica set has this identity.
+        self._enter_ms, self._enter_wait_ms = 0, _ENTER_MS_MIN
         self.ready, self.reason = False, "starting"
 
     def confirm(self) -> None:
@@ -47,10 +52,20 @@ class Standing:
 
     def taken(self) -> None:
         """A new identity is durable."""
-        self.lost = self.asked = self.entered = False
-        self.confirmed = True
+        self.lost = self.asked = False
+        self.confirmed, self._enter_ms = True, 0
         if self.ready:
             self.reason = ""
+
+    def is_to_enter(self, now_ms: int) -> bool:
+        """Whether it is time to look whether the replica set has this identity."""
+        return self.confirmed and now_ms >= self._enter_ms
+
+    def entered(self, now_ms: int, *, again: bool) -> None:
+        """The replica set has it, or was told `again` just now (REP-6)."""
+        self._enter_ms = now_ms + self._enter_wait_ms
+        if again:
+            self._enter_wait_ms = min(2 * self._enter_wait_ms, _ENTER_MS_MAX)
 
     def become_ready(self) -> None:
         """This replica has all that a peer had, or there is no peer."""

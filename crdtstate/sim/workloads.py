@@ -194,9 +194,7 @@ def _judge(world: World, home: Host, began: float, error: CrdtstateError, *, alo
         return
     clocks = [host.clock for host in world.hosts]
     wrong = any(c.offset_ms or c.drift or c.quantum_ms > 1 for c in clocks)
-    # Open: seeds 286 and 337 take probes that were held up on the way for wrong clocks.
-    held_up = world.wire.weather.tail or world.stats["fault:clog"] or world.stats["fault:pause"]
-    if error.code == "clock_skew" and (wrong or held_up or world.stats["fault:jump"]):
+    if error.code == "clock_skew" and (wrong or world.stats["fault:jump"]):
         return
     up = home.up_since_s and home.up_since_s + _SETTLED_S < began
     busy = home.committer is not None and home.committer.busy_until_s > began + 1

@@ -6,7 +6,7 @@ import pytest
 
 from crdtstate import AsyncClient
 from crdtstate.daemon.driver import Driver
-from crdtstate.sim.plan import Plan
+from crdtstate.sim.plan import Plan, draw_plan
 from crdtstate.sim.run import run_seed
 from crdtstate.sim.workloads import Workload
 
@@ -42,3 +42,15 @@ def test_a_record_larger_than_a_link_s_buffer_reaches_who_joins() -> None:
     plan = Plan(peers=2, seconds=30, clients=1, keys=1, rate=1, watchers=0, join_every_s=10)
 
     assert run_seed(1, plan, Workload(grow)).violation is None
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(290, id="REP-6: an earlier life's announcement won"),
+        pytest.param(286, id="SKW-1: held-up probes were taken for a wrong clock"),
+        pytest.param(337, id="SKW-1: the same, on a clogged link"),
+    ],
+)
+def test_seeds_that_failed_once(seed: int) -> None:
+    assert run_seed(seed, draw_plan(seed)).violation is None
