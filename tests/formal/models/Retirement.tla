@@ -8,8 +8,9 @@
 \*               entry in the vectors stays. What ships.
 \* Mistakes:
 \* Rule "cover": who hears of the decision counts as seen all that the forgetter had seen (P-e3).
-\* Rule "prune": who hears of the decision drops the origin from its vector (P-e4).
-\* Rule "dead":  who believes a member dead drops its origin, and it was only cut off (P-c3).
+\* Rule "prune": who hears of the decision drops the origin from its vector.
+\* Rule "dead":  who believes a member dead drops its origin, and it was only cut off (P-c3,
+\*               P-e4).
 EXTENDS Naturals, FiniteSets, TLC
 CONSTANTS Rest, Gone, MaxOps, Rule
 VARIABLES seen, live, ops, knows, mark, removed, cleared, returned

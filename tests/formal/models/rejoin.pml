@@ -112,7 +112,7 @@ active proctype Others() {                                  /* the two to each o
     od
 }
 
-active proctype Old() {                                     /* a datagram that was long on its way */
+active proctype Old() {                                     /* a datagram long on its way */
     byte s, i;
     do
     :: atomic {
