@@ -29,10 +29,10 @@ layers: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 check: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -q -rs -m "not deep"
+	$(BIN)/python -m pytest -q -rs -m "not deep" -n 2 --dist loadfile
 
 deep: $(VENV)/dev.stamp ## Run what needs minutes: 200 kills, long fuzzing (about 30 minutes)
-	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -rs -m deep
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -rs -m deep -n 2 --dist loadfile
 
 bench: $(VENV)/dev.stamp ## Measure: puts, visibility, bytes, memory, restart, catch-up
 	$(BIN)/python -m bench.run

@@ -26,7 +26,7 @@ __all__ = [
 class CrdtstateError(Exception):
     """Base of all. `data` holds the fields that the message names."""
 
-    status: ClassVar[int] = 500
+    status: int = 500
     default_code: ClassVar[str] = "internal"
 
     def __init__(self, message: str, *, code: str | None = None, **data: Any) -> None:

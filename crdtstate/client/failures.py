@@ -1,6 +1,6 @@
 """What can go wrong between a client and its peers, and how an error answer is raised again."""
 
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 import msgspec
 
@@ -24,7 +24,7 @@ __all__ = ["AuthenticationError", "LinkError", "UnknownOutcomeError", "error_of"
 class AuthenticationError(CrdtstateError):
     """The peer wants a bearer token that it knows."""
 
-    status: ClassVar[int] = 401
+    status = 401
     default_code: ClassVar[str] = "unauthorized"
 
 
@@ -35,7 +35,7 @@ class UnknownOutcomeError(CrdtstateError):
     Read before you decide to repeat it. `data["repeatable"]` tells whether repeating is harmless.
     """
 
-    status: ClassVar[int] = 504
+    status = 504
     default_code: ClassVar[str] = "unknown_outcome"
 
 

@@ -1,0 +1,1 @@
+"""Kubernetes semantics as pure functions: schemas, ownership of fields, objects as cells."""
