@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint types layers check deep bench clean
+.PHONY: clients help up test lint types layers check deep bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -15,7 +15,9 @@ help: ## Show this list
 up: $(VENV)/run.stamp ## Run three peers on this machine (ports 7480, 7490, 7500); Ctrl-C stops them
 	@exec $(BIN)/crdtstate up
 
-test: $(VENV)/dev.stamp lint types layers check ## Run every check and every test but the deep ones
+clients: $(VENV)/clients/stamp ## Fetch kubectl (1.37 and 1.20), helm, etcd and the JavaScript client
+
+test: $(VENV)/dev.stamp clients lint types layers check ## Run every check and every test but the deep ones
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
@@ -53,3 +55,6 @@ $(VENV)/run.stamp: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
 $(VENV)/dev.stamp: $(VENV)/run.stamp
 	$(PIP) install --quiet -c .ci/constraints.txt --group dev
 	@touch $@
+
+$(VENV)/clients/stamp: .ci/get_clients.sh | $(VENV)/bin/python
+	@PYTHON=$(BIN)/python .ci/get_clients.sh $(VENV)/clients

@@ -1,6 +1,6 @@
 """What can go wrong between a client and its peers, and how an error answer is raised again."""
 
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import msgspec
 
