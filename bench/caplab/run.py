@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from bench.caplab.laboratory import Laboratory
 from bench.caplab.matrix import MATRICES, Matrix
 from bench.caplab.places import namespaces
+from bench.caplab.report.page import show, write
 from bench.caplab.results import Results, encode
 from bench.caplab.sizes import run_sizes
 from bench.caplab.systems.names import SYSTEMS
@@ -111,7 +112,9 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     out = given.out / f"caplab-{results.date}.json"
     out.write_bytes(encode(results))
-    console.print(f"{out}")
+    show(results, console)
+    for written in (out, *write(out)):
+        console.print(str(written))
 
 
 if __name__ == "__main__":
