@@ -1,7 +1,7 @@
 """Label and field selectors: parsing, matching, and the text in which a selector is shown.
 
 Source: Kubernetes, "Labels and Selectors" (grammar of set-based requirements) and "Field
-Selectors"; the fields that each built-in kind can be selected by.
+Selectors". What a kind can be selected by is `Resource.selectable`.
 
 A selector that cannot be read is refused with 400: a client that asks for a part must never be
 given everything.
@@ -242,42 +242,12 @@ def _check_value(key: str, value: str) -> None:
         raise _refusal(f"unable to parse requirement: {value!r} is not a label value for {key!r}")
 
 
-# What a built-in kind can be selected by, beyond metadata.name and metadata.namespace.
-_EVENT = (
-    "involvedObject.kind", "involvedObject.namespace", "involvedObject.name",
-    "involvedObject.uid", "involvedObject.apiVersion", "involvedObject.resourceVersion",
-    "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type",
-)  # fmt: skip
-_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "/pods": (
-        "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
-        "spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs",
-        "status.nominatedNodeName", "spec.host",
-    ),
-    "/nodes": ("spec.unschedulable",),
-    "/replicationcontrollers": ("status.replicas",),
-    "/events": _EVENT,
-    "events.k8s.io/events": (
-        *_EVENT, "regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid",
-        "regarding.apiVersion", "regarding.resourceVersion", "regarding.fieldPath",
-        "reportingController",
-    ),
-    "/namespaces": ("status.phase",),
-    "/secrets": ("type",),
-    "/services": ("spec.clusterIP", "spec.type"),
-    "apps/replicasets": ("status.replicas",),
-    "batch/jobs": ("status.successful",),
-    "certificates.k8s.io/certificatesigningrequests": ("spec.signerName",),
-    "resource.k8s.io/resourceslices": ("spec.nodeName", "spec.driver"),
-}  # fmt: skip
 # A field whose name is not its place, or that is never absent.
 _PLACES: Mapping[str, tuple[str, ...]] = {
-    "spec.host": ("spec.nodeName",),
     "status.successful": ("status.succeeded",),
     "source": ("source.component", "deprecatedSource.component", "reportingComponent"),
     "reportingComponent": ("reportingComponent", "reportingController"),
     "reportingController": ("reportingController", "reportingComponent"),
-    "status.podIPs": ("status.podIP",),
 }
 _ABSENT: Mapping[str, str] = {
     "spec.hostNetwork": "false", "spec.unschedulable": "false", "status.replicas": "0",
@@ -286,13 +256,12 @@ _ABSENT: Mapping[str, str] = {
 
 
 def _reader(resource: Resource, label: str) -> Callable[[Mapping[str, Any]], str]:
-    known = _FIELDS.get(f"{resource.group}/{resource.plural}", ())
-    basic = ("metadata.name", "metadata.namespace") if resource.namespaced else ("metadata.name",)
-    if label not in (*basic, *known, *(path.lstrip(".") for path in resource.selectable)):
+    known = {"metadata.name", *(path.lstrip(".") for path in resource.selectable)}
+    if label not in known and not (label == "metadata.namespace" and resource.namespaced):
         raise _refusal(f"field label not supported: {label}")
-    places = _PLACES.get(label, (label,)) if not resource.custom else (label,)
-    if label.startswith(("involvedObject.", "regarding.")):  # Two views of one Event.
-        rest = label.partition(".")[2]
+    places = (label,) if resource.custom else _PLACES.get(label, (label,))
+    what, _, rest = label.partition(".")
+    if what in ("involvedObject", "regarding") and not resource.custom:  # Two views of one Event.
         places = (f"involvedObject.{rest}", f"regarding.{rest}")
     paths = [tuple(place.split(".")) for place in places]
     absent = "" if resource.custom else _ABSENT.get(label, "")

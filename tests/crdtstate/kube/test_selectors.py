@@ -9,8 +9,16 @@ from crdtstate.kube.schema import ANY
 from crdtstate.kube.selectors import parse_fields, parse_labels, selection, selector_text
 from crdtstate.kube.statuses import StatusError
 
-PODS = Resource("", "v1", "Pod", "pods", "pod", True, ANY)
-EVENTS = Resource("", "v1", "Event", "events", "event", True, ANY)
+PODS = Resource(
+    "", "v1", "Pod", "pods", "pod", True, ANY,
+    selectable=("spec.nodeName", "spec.hostNetwork", "spec.schedulerName", "status.phase"),
+)  # fmt: skip
+EVENTS = Resource(
+    "", "v1", "Event", "events", "event", True, ANY,
+    selectable=(
+        "involvedObject.kind", "involvedObject.name", "reportingComponent", "source", "type",
+    ),
+)  # fmt: skip
 WIDGETS = Resource(
     "demo.example.com", "v1", "Widget", "widgets", "widget", True, ANY,
     selectable=(".spec.color", ".spec.size"), custom=True,
