@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from crdtstate.kube.resources import Registry, Resource
+from crdtstate.kube.schema import ANY
 from crdtstate.version import VERSION
 
 __all__ = [
     "AGGREGATED_TYPE",
+    "REVIEWS",
     "aggregated",
     "api_versions",
     "group_list",
@@ -48,6 +50,22 @@ _SUBRESOURCE_KINDS = {
     "attach": ("", "v1", "PodAttachOptions"),
     "portforward": ("", "v1", "PodPortForwardOptions"),
 }
+
+
+def _review(group: str, kind: str, *, namespaced: bool = False) -> Resource:
+    plural = f"{kind.lower()}s"
+    return Resource(group, "v1", kind, plural, kind.lower(), namespaced, ANY, verbs=("create",))
+
+
+REVIEWS = (
+    _review("authentication.k8s.io", "SelfSubjectReview"),
+    _review("authentication.k8s.io", "TokenReview"),
+    _review("authorization.k8s.io", "LocalSubjectAccessReview", namespaced=True),
+    _review("authorization.k8s.io", "SelfSubjectAccessReview"),
+    _review("authorization.k8s.io", "SelfSubjectRulesReview"),
+    _review("authorization.k8s.io", "SubjectAccessReview"),
+)
+"""Questions that are answered and not stored; so they are in no registry, yet are discovered."""
 
 
 def version_document() -> dict[str, str]:
@@ -139,7 +157,7 @@ def aggregated(registry: Registry, *, core: bool) -> dict[str, Any]:
 
 
 def _served(registry: Registry) -> list[Resource]:
-    return [resource for resource in registry.all() if resource.served]
+    return [resource for resource in (*registry.all(), *REVIEWS) if resource.served]
 
 
 def _groups(registry: Registry) -> list[tuple[str, list[Resource]]]:

@@ -12,9 +12,6 @@ BUILTIN = [
              subresources=("status", "finalize")),
     Resource("apps", "v1", "Deployment", "deployments", "deployment", True, ANY,
              short_names=("deploy",), categories=("all",), subresources=("status", "scale")),
-    Resource("authorization.k8s.io", "v1", "SelfSubjectAccessReview",
-             "selfsubjectaccessreviews", "selfsubjectaccessreview", False, ANY,
-             verbs=("create",)),
 ]  # fmt: skip
 
 
@@ -44,7 +41,9 @@ def test_the_version_has_digits_and_looks_like_one_that_charts_and_libraries_acc
 def test_groups_name_a_preferred_version_that_they_serve() -> None:
     groups = discovery.group_list(registry_with_widgets())["groups"]
 
-    assert [g["name"] for g in groups] == ["apps", "authorization.k8s.io", "a.example.com"]
+    assert [g["name"] for g in groups] == [
+        "apps", "authentication.k8s.io", "authorization.k8s.io", "a.example.com",
+    ]  # fmt: skip
     for group in groups:
         assert group["preferredVersion"] in group["versions"]
     assert groups[-1]["preferredVersion"]["version"] == "v10"
