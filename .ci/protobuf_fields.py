@@ -22,10 +22,14 @@ GROUPS = {
     "authentication/v1": "authentication.k8s.io/v1",
     "authorization/v1": "authorization.k8s.io/v1",
     "certificates/v1": "certificates.k8s.io/v1",
+    "scheduling/v1alpha3": "scheduling.k8s.io/v1alpha3",  # Parts of batch/v1 Job.
 }  # fmt: skip
 META, CRD = "meta/v1", "apiextensions.k8s.io/v1"
 # Go package names, as the types are written.
-PACKAGES = {"metav1": META, "v1": "v1", "apiv1": "v1", "corev1": "v1", "core": "v1"}
+PACKAGES = {
+    "metav1": META, "v1": "v1", "apiv1": "v1", "corev1": "v1", "core": "v1",
+    "schedulingv1alpha3": "scheduling.k8s.io/v1alpha3",
+}  # fmt: skip
 SCALARS = {
     "string": "s", "bool": "b", "int": "i", "int32": "i", "int64": "i", "uint32": "i",
     "uint8": "i", "float64": "d", "[]byte": "y", "metav1.Time": "t", "metav1.MicroTime": "T",
@@ -86,11 +90,7 @@ class Types:
             told = shown[2] if shown else ""
             label = (shown[1] if shown else "") or (wire[4] or name)
             kind = written or name
-            try:
-                code = self.resolve(api_version, kind.lstrip("*"))
-            except KeyError:  # A type of a package that is not stable: the field is left out.
-                sys.stderr.write(f"left out: {full} {name} {kind}\n")
-                continue
+            code = self.resolve(api_version, kind.lstrip("*"))
             inline = "inline" in told or (not written and shown is not None and not shown[1])
             keep = kind.startswith("*") or not ("omitempty" in told or "omitzero" in told)
             label = "^" if inline else label

@@ -54,8 +54,9 @@ def test_a_group_alone_is_the_one_of_the_list() -> None:
     registry = registry_with_widgets()
     group = discovery.group_of(registry, "a.example.com")
 
-    assert group == {"kind": "APIGroup", "apiVersion": "v1"} | (
-        discovery.group_list(registry)["groups"][-1]
+    assert (
+        group
+        == {"kind": "APIGroup", "apiVersion": "v1"} | (discovery.group_list(registry)["groups"][-1])
     )
     assert discovery.group_of(registry, "") is discovery.group_of(registry, "nope") is None
 
@@ -97,7 +98,9 @@ def test_the_aggregated_form_says_what_the_plain_form_says() -> None:
             }
             for row in version["resources"]:
                 assert row["responseKind"]["version"] == version["version"]
-                inner = {f"{row['resource']}/{s['subresource']}" for s in row.get("subresources", ())}
+                inner = {
+                    f"{row['resource']}/{s['subresource']}" for s in row.get("subresources", ())
+                }
                 assert inner <= {row["name"] for row in plain["resources"]}
 
 
