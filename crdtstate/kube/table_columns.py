@@ -147,7 +147,8 @@ _EVENTS = (
     Column("Reason", text("reason")), Column("Object", cells.event_object),
     Column("Subobject", cells.event_field, 1), Column("Source", cells.event_source, 1),
     Column("Message", cells.event_message), Column("First Seen", cells.event_first, 1),
-    Column("Count", cells.event_count, 1, "integer"), Column("Name", text("metadata.name"), 1, format="name"),
+    Column("Count", cells.event_count, 1, "integer"),
+    Column("Name", text("metadata.name"), 1, format="name"),
 )  # fmt: skip
 
 COLUMNS: Mapping[str, tuple[Column, ...]] = {
