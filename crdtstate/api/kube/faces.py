@@ -25,23 +25,25 @@ _SPEC_FINALIZER = "spec:"  # No finalizer that a user gives has a colon: names a
 Body = dict[str, Any]
 
 
-@final
-class Face(NamedTuple):
-    """How one kind is shown, stored and begun. Every function gets a body of its own to change."""
-
-    show: Callable[[Body], Body]
-    store: Callable[[Body], Body]
-    begin: Callable[[Body], Body]
-    keep: Callable[[Body, Body, str], Body]
-    """(new, live, sub-resource): what this endpoint cannot change, as it is in `live`."""
-
-
 def _same(body: Body) -> Body:
     return body
 
 
 def _keep_nothing(body: Body, _live: Body, _subresource: str) -> Body:
     return body
+
+
+@final
+class Face(NamedTuple):
+    """How one kind is shown, stored and begun. Every function gets a body of its own to change."""
+
+    show: Callable[[Body], Body] = _same
+    store: Callable[[Body], Body] = _same
+    settle: Callable[[Body], Body] = _same
+    """What a client may say in two ways, said in one."""
+    begin: Callable[[Body], Body] = _same
+    keep: Callable[[Body, Body, str], Body] = _keep_nothing
+    """(new, live, sub-resource): what this endpoint cannot change, as it is in `live`."""
 
 
 def face_of(resource: Resource) -> Face:
@@ -101,7 +103,7 @@ def _keep_namespace(body: Body, live: Body, subresource: str) -> Body:
 # -- secrets -----------------------------------------------------------------------------------
 
 
-def _store_secret(body: Body) -> Body:
+def _settle_secret(body: Body) -> Body:
     given = body.get("stringData")
     if given is None:
         return body
@@ -167,11 +169,13 @@ def _begin_crd(body: Body) -> Body:
     return dict(body, spec=spec)
 
 
-_PLAIN = Face(_same, _same, _same, _keep_nothing)
-_EVENT_OF_ITS_GROUP = Face(_show_event, _store_event, _same, _keep_nothing)
+_PLAIN = Face()
+_EVENT_OF_ITS_GROUP = Face(show=_show_event, store=_store_event)
 _FACES: Mapping[str, Face] = {
-    NAMESPACES: Face(_show_namespace, _store_namespace, _begin_namespace, _keep_namespace),
-    SECRETS: Face(_same, _store_secret, _same, _keep_nothing),
-    PODS: Face(_show_pod, _store_pod, _same, _keep_nothing),
-    CRDS: Face(_same, _same, _begin_crd, _keep_nothing),
+    NAMESPACES: Face(
+        show=_show_namespace, store=_store_namespace, begin=_begin_namespace, keep=_keep_namespace
+    ),
+    SECRETS: Face(settle=_settle_secret),
+    PODS: Face(show=_show_pod, store=_store_pod),
+    CRDS: Face(begin=_begin_crd),
 }

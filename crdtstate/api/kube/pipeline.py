@@ -12,14 +12,15 @@ Invariants:
     KWR-2  The main endpoint never changes status, and /status never changes anything else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
 from crdtstate.api.kube.faces import Face, face_of
 from crdtstate.api.kube.options import WriteOptions
+from crdtstate.kube.causes import forbidden, invalid_error
 from crdtstate.kube.defaulting import apply_defaults
-from crdtstate.kube.managed import Conflicts, apply_config, update_managed
+from crdtstate.kube.managed import Writer, apply_config, update_managed
 from crdtstate.kube.pruning import prune
 from crdtstate.kube.resources import Resource
 from crdtstate.kube.statuses import StatusError
@@ -92,13 +93,12 @@ class Writing:
         if self._has_status:
             body.pop("status", None)
         body = self.face.begin(self._cleaned(body))
-        managed = _managed_of(body, None)
-        return self._finished(None, body, managed)
+        return self._finished(None, body)
 
     def apply_new(self, config: Body) -> Body:
         """Return the stored body of an object that an apply creates. Raises: StatusError."""
         if (config.get("metadata") or {}).get("uid"):
-            raise self.refusal("Conflict", "uid mismatch: the object does not exist")
+            raise self._conflict("uid mismatch: the object does not exist")
         return self._applied(None, config, "")
 
     # -- changes -------------------------------------------------------------------------------
@@ -116,14 +116,13 @@ class Writing:
         body = without_defaults(
             self.resource.schema, self._cleaned(guarded), self._bare(stored), _bare(live)
         )
-        managed = _managed_of(body, stored, fixed=bool(self.subresource))
-        return self._finished(stored, body, managed)
+        return self._finished(stored, body)
 
     def apply(self, stored: Body, version: str, config: Body) -> Body:
         """Return the stored body after a server-side apply. Raises: StatusError."""
         given = config.get("metadata") or {}
         if given.get("uid") not in (None, "", stored["metadata"].get("uid")):
-            raise self.refusal("Conflict", "uid mismatch: the object has another")
+            raise self._conflict("uid mismatch: the object has another")
         return self._applied(stored, config, version)
 
     def _applied(self, stored: Body | None, config: Body, version: str) -> Body:
@@ -137,36 +136,31 @@ class Writing:
             metadata.pop(name, None)
         config["metadata"] = metadata
         config = self._cleaned(self._own_part(config))
-        live = self._bare(stored) if stored is not None else {"metadata": {}}
-        managed = list(live["metadata"].pop("managedFields", ()))
-        try:
-            body, managed = apply_config(
-                self.resource.schema, live, config, managed, self.options.manager,
-                force=self.options.force, api_version=self.resource.api_version,
-                subresource=self.subresource, now=self.now,
-            )  # fmt: skip
-        except Conflicts as conflicts:
-            raise self._conflict(conflicts) from conflicts
+        live = self._bare(stored) if stored is not None else None
+        managed = live["metadata"].pop("managedFields", ()) if live else ()
+        writer = Writer(self.options.manager, "Apply", self.subresource)
+        whole = {"apiVersion": self.resource.api_version, "kind": self.resource.kind, **config}
+        body, owned = apply_config(
+            self.resource, live, whole, managed, writer, self.now, force=self.options.force
+        )
+        body = {key: value for key, value in body.items() if key not in ("apiVersion", "kind")}
         if stored is None:
             body = self.face.begin(body)
         else:
             body = self._guarded(body, self.shown(stored, version, defaults=False))
-        body["metadata"] = {**body["metadata"], "managedFields": managed}
+        body["metadata"] = {**body["metadata"], "managedFields": owned}
         return self._checked(stored, body)
 
     # -- steps ---------------------------------------------------------------------------------
 
-    def refusal(self, reason: str, message: str, causes: Sequence[Any] = ()) -> StatusError:
-        """Return a refusal that names the object."""
-        details = {"name": self.name, "group": self.resource.group, "kind": self.resource.plural}
-        if reason == "Invalid":
-            group = f".{self.resource.group}" if self.resource.group else ""
-            details["kind"] = self.resource.kind
-            message = f'{self.resource.kind}{group} "{self.name}" is invalid: {message}'
-        elif reason == "Conflict":
-            where = f'{_qualified(self.resource)} "{self.name}"'
-            message = f"Operation cannot be fulfilled on {where}: {message}"
-        return StatusError(reason, message, causes=causes, details=details)
+    def _conflict(self, message: str) -> StatusError:
+        resource = self.resource
+        where = f'{resource.plural}.{resource.group}'.rstrip(".")
+        return StatusError(
+            "Conflict",
+            f'Operation cannot be fulfilled on {where} "{self.name}": {message}',
+            details={"name": self.name, "group": resource.group, "kind": resource.plural},
+        )
 
     def _identified(self, given: Body) -> Body:
         """Return a copy whose kind, name and namespace are what the path says."""
@@ -207,15 +201,13 @@ class Writing:
         metadata = body["metadata"]
         given = metadata.get("resourceVersion") or ""
         if given != live["metadata"]["resourceVersion"] and given:
-            raise self.refusal(
-                "Conflict",
+            raise self._conflict(
                 "the object has been modified; please apply your changes to the latest version "
                 "and try again",
             )
         uid = metadata.get("uid")
         if uid and uid != live["metadata"].get("uid"):
-            raise self.refusal(
-                "Conflict",
+            raise self._conflict(
                 f"Precondition failed: UID in precondition: {uid}, UID in object meta: "
                 f"{live['metadata'].get('uid')}",
             )
@@ -253,13 +245,10 @@ class Writing:
         added = [f for f in metadata.get("finalizers") or [] if f not in known]
         if added:
             text = (
-                "Forbidden: no new finalizers can be added if the object is being deleted, "
-                f"found new finalizers {added}"
+                "no new finalizers can be added if the object is being deleted, found new "
+                f"finalizers {added}"
             )
-            cause = {
-                "reason": "FieldValueForbidden", "message": text, "field": "metadata.finalizers",
-            }  # fmt: skip
-            raise self.refusal("Invalid", f"metadata.finalizers: {text}", [cause])
+            raise invalid_error(self.resource, self.name, [forbidden("metadata.finalizers", text)])
 
     def _cleaned(self, body: Body) -> Body:
         """Return `body` without unknown fields; they and duplicates are told or refused."""
@@ -274,89 +263,36 @@ class Writing:
             )
         if self.options.validation == "Warn":
             self.warnings.extend(notes)
-        return body
+        return self.face.settle(body)
 
     def _bare(self, stored: Body) -> Body:
         """Return the stored body in the shown form, without anything that is only shown."""
         body = self.face.show(dict(stored))
         return {**body, "metadata": dict(body["metadata"])}
 
-    def _finished(self, stored: Body | None, body: Body, managed: list[Any]) -> Body:
+    def _finished(self, stored: Body | None, body: Body) -> Body:
         """Return the stored form, owned and checked."""
-        live = self._bare(stored) if stored is not None else {}
-        body["metadata"] = {k: v for k, v in body["metadata"].items() if k != "managedFields"}
-        owned = update_managed(
-            self.resource.schema, _unmanaged(live), body, managed, self.options.manager,
-            operation="Update", api_version=self.resource.api_version,
-            subresource=self.subresource, now=self.now,
-        )  # fmt: skip
-        body["metadata"]["managedFields"] = owned
+        live = self._bare(stored) if stored is not None else None
+        managed = live["metadata"].pop("managedFields", ()) if live else ()
+        if self.subresource:  # Not even a client that rewrites them does it here.
+            body["metadata"] = {k: v for k, v in body["metadata"].items() if k != "managedFields"}
+        writer = Writer(self.options.manager, "Update", self.subresource)
+        owned = update_managed(self.resource, live, body, managed, writer, self.now)
+        body["metadata"] = {**body["metadata"], "managedFields": owned}
         return self._checked(stored, body)
 
     def _checked(self, stored: Body | None, body: Body) -> Body:
         """Return the stored form. Raises: StatusError (Invalid)."""
-        schema = self.resource.schema
         body = self.face.show(self.face.store(body))
-        whole = apply_defaults(schema, body)
-        old = apply_defaults(schema, self._bare(stored)) if stored is not None else None
-        causes = validate(self.resource, whole, old)
+        old = self._bare(stored) if stored is not None else None
+        causes = validate(self.resource, body, old)
         if causes:
-            raise self.invalid(causes)
+            raise invalid_error(self.resource, self.name, causes)
         body["metadata"] = {k: v for k, v in body["metadata"].items() if v not in (None, [], {})}
         return self.face.store(body)
-
-    def invalid(self, causes: Sequence[Mapping[str, Any]]) -> StatusError:
-        """Return the refusal of an object that breaks rules."""
-        told = [f"{cause.get('field', '')}: {cause['message']}" for cause in causes]
-        text = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
-        return self.refusal("Invalid", text, causes)
-
-    def _conflict(self, conflicts: Conflicts) -> StatusError:
-        causes, managers = [], {}
-        for manager, path in conflicts.conflicts:
-            managers.setdefault(manager, []).append(path)
-            causes.append(
-                {
-                    "reason": "FieldManagerConflict",
-                    "message": f'conflict with "{manager}"',
-                    "field": path,
-                }
-            )
-        told = "; ".join(
-            f"conflict{'s' if len(paths) > 1 else ''} with \"{manager}\": {', '.join(paths)}"
-            for manager, paths in sorted(managers.items())
-        )
-        many = "s" if len(causes) > 1 else ""
-        return StatusError(
-            "Conflict",
-            f"Apply failed with {len(causes)} conflict{many}: {told}",
-            causes=causes,
-        )
-
-
-def _qualified(resource: Resource) -> str:
-    return f"{resource.plural}.{resource.group}" if resource.group else resource.plural
 
 
 def _bare(shown: Body) -> Body:
     body = {key: value for key, value in shown.items() if key not in ("apiVersion", "kind")}
     body["metadata"] = {k: v for k, v in shown["metadata"].items() if k != "resourceVersion"}
     return body
-
-
-def _unmanaged(body: Body) -> Body:
-    if "metadata" not in body:
-        return body
-    return {
-        **body,
-        "metadata": {k: v for k, v in body["metadata"].items() if k != "managedFields"},
-    }
-
-
-def _managed_of(body: Body, stored: Body | None, *, fixed: bool = False) -> list[Any]:
-    """Return the managedFields to start from: the client's, when it gives some; [{}] clears."""
-    live = (stored or {}).get("metadata", {}).get("managedFields") or []
-    given = body["metadata"].get("managedFields")
-    if fixed or not given:
-        return list(live)
-    return [] if given == [{}] else list(given)
