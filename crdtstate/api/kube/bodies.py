@@ -32,9 +32,7 @@ class Body:
     def object(self) -> dict[str, Any]:
         """Return the value. Raises: StatusError (BadRequest) unless it is an object."""
         if not isinstance(self.value, dict):
-            raise StatusError(
-                "BadRequest", f"body is a {type(self.value).__name__}, not an object"
-            )
+            raise StatusError("BadRequest", f"body is a {type(self.value).__name__}, not an object")
         return self.value
 
 

@@ -63,10 +63,8 @@ def _show_namespace(body: Body) -> Body:
     outer = [f for f in finalizers if not f.startswith(_SPEC_FINALIZER)]
     if outer:
         metadata["finalizers"] = outer
-    phase = "Terminating" if "deletionTimestamp" in metadata else "Active"
     shown = dict(body, metadata=metadata)
     shown["spec"] = {**(body.get("spec") or {}), **({"finalizers": inner} if inner else {})}
-    shown["status"] = {**(body.get("status") or {}), "phase": phase}
     return shown
 
 
@@ -154,21 +152,6 @@ def _store_event(body: Body) -> Body:
     return {_EVENT_NAMES_BACK.get(key, key): value for key, value in body.items()}
 
 
-# -- custom resource definitions ---------------------------------------------------------------
-
-
-def _begin_crd(body: Body) -> Body:
-    spec = dict(body.get("spec") or {})
-    names = dict(spec.get("names") or {})
-    kind = names.get("kind")
-    if isinstance(kind, str):
-        names.setdefault("singular", kind.lower())
-        names.setdefault("listKind", f"{kind}List")
-    spec["names"] = names
-    spec.setdefault("conversion", {"strategy": "None"})
-    return dict(body, spec=spec)
-
-
 _PLAIN = Face()
 _EVENT_OF_ITS_GROUP = Face(show=_show_event, store=_store_event)
 _FACES: Mapping[str, Face] = {
@@ -177,5 +160,4 @@ _FACES: Mapping[str, Face] = {
     ),
     SECRETS: Face(settle=_settle_secret),
     PODS: Face(show=_show_pod, store=_store_pod),
-    CRDS: Face(begin=_begin_crd),
 }

@@ -104,7 +104,7 @@ class ListHandlers:
         proceed = _decode_proceed(options.proceed)
         self._check_version(resource, options)
         version = proceed.version if proceed else str(self._state.feed.cache.version)
-        objects = self._state.list(resource, route.namespace)
+        objects = self._state.objects(resource, route.namespace)
         if proceed is not None:
             after = (proceed.namespace, proceed.name)
             objects = [cached for cached in objects if cached.key[1:] > after]

@@ -155,7 +155,7 @@ class Writing:
 
     def _conflict(self, message: str) -> StatusError:
         resource = self.resource
-        where = f'{resource.plural}.{resource.group}'.rstrip(".")
+        where = f"{resource.plural}.{resource.group}".rstrip(".")
         return StatusError(
             "Conflict",
             f'Operation cannot be fulfilled on {where} "{self.name}": {message}',

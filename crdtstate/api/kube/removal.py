@@ -103,7 +103,7 @@ class DeleteHandlers:
         select = selection(resource, chosen.label_selector, chosen.field_selector)
         found = [
             cached
-            for cached in self._state.list(resource, route.namespace)
+            for cached in self._state.objects(resource, route.namespace)
             if select.matches(shown_body(resource, cached.body, str(cached.version)))
             and not (resource.stored_as == NAMESPACES and cached.key.name in DEFAULT_NAMESPACES)
         ]
@@ -173,9 +173,7 @@ async def _read_options(request: Request) -> DeleteOptions:
     return parse_delete(request.query, body if isinstance(body, dict) else {})
 
 
-def _check_preconditions(
-    target: Target, options: DeleteOptions, live: Live, version: str
-) -> None:
+def _check_preconditions(target: Target, options: DeleteOptions, live: Live, version: str) -> None:
     metadata = live.body["metadata"]
     for what, wanted, found in (
         ("UID", options.uid, metadata.get("uid")),

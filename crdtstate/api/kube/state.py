@@ -114,7 +114,7 @@ class KubeState:
             raise not_found(resource, name)
         return found
 
-    def list(self, resource: Resource, namespace: str) -> list[CachedObject]:
+    def objects(self, resource: Resource, namespace: str) -> list[CachedObject]:
         """Return the objects of a kind by namespace and name."""
         stored_as = resource.stored_as
         found = self.feed.cache.list(stored_as, namespace or None)

@@ -11,7 +11,7 @@ Invariants:
            that went on from it would keep objects that no longer exist.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -31,7 +31,7 @@ from crdtstate.kube.tables import table
 
 __all__ = ["WatchHandlers"]
 
-BOOKMARK_MS = 60_000
+BOOKMARK_MS, _LOOK_MS = 60_000, 5_000
 TIMEOUT_S_DEFAULT, TIMEOUT_S_MAX = 3_600.0, 86_400.0
 _LINES, _LINES_BYTES = 64, 256 << 10
 _END = "k8s.io/initial-events-end"
@@ -103,9 +103,7 @@ class WatchHandlers:
             self.open -= 1
 
     def _initial(self, watch: _Watch) -> Iterator[bytes]:
-        found = self._state.list(watch.resource, watch.namespace)
-        if not watch.options.initial_events and self._state.feed.cache.loading:
-            return
+        found = self._state.objects(watch.resource, watch.namespace)
         at = self._state.feed.cache.version
         for cached in select_objects(watch.resource, found, watch.select):
             yield self._line(watch, "ADDED", cached)
@@ -130,11 +128,12 @@ class WatchHandlers:
             if now_ms >= end_ms:
                 return
             if now_ms >= bookmark_ms:
-                cursor = state.feed.cache.version
                 bookmark_ms = now_ms + BOOKMARK_MS
                 if options.bookmarks:
-                    yield self._bookmark(watch, cursor, {})
-            due_ms = min(end_ms, bookmark_ms)
+                    yield self._bookmark(watch, state.feed.cache.version, {})
+                    continue
+            cursor = state.feed.cache.version  # Nothing happened up to here: it stays remembered.
+            due_ms = min(end_ms, bookmark_ms, now_ms + _LOOK_MS)
             await state.feed.wait(stored_as, cursor, max(1, due_ms - now_ms))
 
     def _event(self, watch: _Watch, event: Event) -> bytes:
