@@ -16,7 +16,9 @@ from crdtstate.kube.statuses import StatusError
 
 __all__ = ["DocumentHandlers"]
 
-OPENAPI_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+OPENAPI_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_ASKED_FOR_AS = (OPENAPI_V2_PROTOBUF, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
+"""The second name is what clients ask for and, with its @, no media type that they could read."""
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -52,7 +54,8 @@ class DocumentHandlers:
                 return self._openapi(request, group, version)
             case ("openapi", "v2"):
                 return self._openapi_v2(request)
-        raise not_found(request.path)
+            case _:
+                raise not_found(request.path)
 
     def _found(
         self, key: object, make: Callable[..., Any], request: Request, *arguments: str
@@ -101,7 +104,7 @@ class DocumentHandlers:
     def _openapi_v2(self, request: Request) -> Response:
         accept = request.headers.get("Accept", "")
         for media, _ in media_types(accept or "*/*"):
-            if media == OPENAPI_V2_PROTOBUF:
+            if media in _ASKED_FOR_AS:
                 chunks = openapi.v2_protobuf(self._registry)
                 return Response(200, b"", OPENAPI_V2_PROTOBUF, stream=_stream(chunks))
             if media in ("application/json", "application/*", "*/*"):

@@ -68,7 +68,7 @@ class KubeState:
             }
         }
         shown = Shown(b"", {}, body, uid, False, (0, (0, 0)), "", 0)
-        return CachedObject(key, shown, self.feed.cache.version, 0)
+        return CachedObject(key, shown, self.feed.cache.version)
 
     # -- kinds ---------------------------------------------------------------------------------
 
