@@ -16,7 +16,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, final
+from typing import Any, Literal, NamedTuple, final
 
 from crdtstate.crdt.record import winner
 from crdtstate.kube.keys import ObjectKey
@@ -212,6 +212,13 @@ class ObjectCache:
             kind.places = None
             after = self._store(kind, place, key, shown, wall_ms)
             self._tell(kind, Event("ADDED", None, after))
+
+    def retell(self, key: ObjectKey, body: dict[str, Any], wall_ms: int) -> None:
+        """Show an object with another body than it is stored with, until it is updated."""
+        kind = self._kinds[key.stored_as]
+        before = kind.objects[key[1:]]
+        after = self._store(kind, key[1:], key, _as_shown(before)._replace(body=body), wall_ms)
+        self._tell(kind, Event("MODIFIED", before, after))
 
     def _store(
         self, kind: _Kind, place: _Place, key: ObjectKey, shown: Shown, wall_ms: int
