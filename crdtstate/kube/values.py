@@ -61,11 +61,13 @@ def rules_of(schema: Schema) -> tuple[Rule, ...]:
 
 def value_causes(raw: Mapping[str, Any], value: Any, path: str) -> list[Cause]:
     """Check a value against a raw OpenAPI node, descending: for the combinators' branches."""
-    declared = raw.get("type")
-    if value is None and raw.get("nullable"):
+    given = raw.get("type")
+    declared: list[str] = given if isinstance(given, list) else [given] if given else []
+    if value is None and (raw.get("nullable") or "null" in declared):
         return []
-    if isinstance(declared, str) and not is_type(value, declared):
-        return [c.type_invalid(path, value, declared)]
+    declared = [each for each in declared if each != "null"]
+    if declared and not any(is_type(value, each) for each in declared):
+        return [c.type_invalid(path, value, declared[0])]
     found = [cause for rule in _compile(raw) for cause in rule(value, path)]
     if isinstance(value, dict):
         found += [
