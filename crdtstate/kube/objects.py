@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 from crdtstate.crdt.record import LIFE, Path, winner
 from crdtstate.errors import CrdtstateError
+from crdtstate.kube.builtin import object_meta
 from crdtstate.kube.cells import (
     DERIVED,
     FIELD,
@@ -49,16 +50,6 @@ if TYPE_CHECKING:
     from crdtstate.store.planner import Planner
 
 __all__ = ["Change", "Context", "EditResult", "Live", "Removal", "Target", "edit"]
-
-_TEXT = Schema("scalar")
-_MAP = Schema("object", additional=_TEXT)
-_METADATA = Schema("object", properties={
-    "labels": _MAP, "annotations": _MAP,
-    "finalizers": Schema("array", items=_TEXT, list_type="set"),
-    "ownerReferences": Schema(
-        "array", items=Schema("object", map_type="atomic"), list_type="map", list_keys=("uid",)
-    ),
-})  # fmt: skip
 
 
 @final
@@ -266,7 +257,7 @@ class _Edit:
         metadata = {k: v for k, v in given.items() if k not in SYSTEM_FIELDS}
         schema = _object_schema(self._target.resource.schema)
         room = self._planner.limits.path_depth_max
-        if not _is_whole(self._target.resource, body):
+        if self._target.resource.policy_of(body) == "fields":
             if metadata:
                 content["metadata"] = metadata
             return flatten(schema, content, room) if content else Flat()
@@ -294,12 +285,5 @@ class _Edit:
 @lru_cache(maxsize=1024)
 def _object_schema(schema: Schema) -> Schema:
     """Return the schema of a kind with what metadata is for every kind."""
-    properties = {**schema.properties, "metadata": _METADATA}
+    properties = {**schema.properties, "metadata": object_meta()}
     return replace(schema, kind="object", map_type="granular", properties=properties)
-
-
-def _is_whole(resource: Resource, body: dict[str, Any]) -> bool:
-    """Tell whether the object is one register: a lock, an event, a release that helm wrote."""
-    if resource.policy == "whole":
-        return True
-    return resource.stored_as == "/secrets" and body.get("type") == "helm.sh/release.v1"
