@@ -7,6 +7,7 @@ Source: structured-merge-diff's FieldsV1.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
