@@ -37,7 +37,7 @@ from crdtstate.kube.schema import ANY, Schema, child
 
 __all__ = [
     "EMPTY", "FALSE", "FIELD", "ITEM", "MEMBER", "ORDER", "TRUE", "WHOLE",
-    "Flat", "encode_leaf", "flatten", "is_derived", "is_item", "is_shown", "leaf_of", "path_text",
+    "Flat", "encode_leaf", "flatten", "is_item", "is_shown", "leaf_of", "path_text",
     "present_of", "value_of",
 ]  # fmt: skip
 
@@ -197,11 +197,6 @@ def value_of(data: bytes) -> Any:
         if data == TRUE:
             return True
     return read_value(data)
-
-
-def is_derived(path: Path) -> bool:
-    """Tell whether the cell joins by a rule of its own: orders, marks, managers, generations."""
-    return any(step[:1] == DERIVED for step in path)
 
 
 def is_item(path: Path) -> bool:

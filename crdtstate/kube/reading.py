@@ -16,9 +16,9 @@ from crdtstate.crdt.record import LIFE, Record, winner
 from crdtstate.kube.cells import value_of
 from crdtstate.kube.keys import ObjectKey
 from crdtstate.kube.managers import managers_of
-from crdtstate.kube.marks import mark_of
 from crdtstate.kube.rendering import render_content
 from crdtstate.kube.uids import uid_text
+from crdtstate.store.marks import mark_of
 from crdtstate.store.ports import Family, Reader
 from crdtstate.store.table import prefix_end
 from crdtstate.store.views import decode_life, encode_life, version_of
