@@ -7,10 +7,10 @@ object had not seen.
 """
 
 from crdtstate.crdt.record import LIFE, Path, Record, true_conflicts, winner
-from crdtstate.store.marks import mark_of, overlooked
+from crdtstate.store.marks import DELETED, mark_of, overlooked
 from crdtstate.store.views import OBJECT
 
-__all__ = ["concurrent_paths", "holds_conflict", "is_derived", "is_object"]
+__all__ = ["concurrent_paths", "holds_conflict", "is_derived", "is_object", "is_readable"]
 
 _DERIVED = "@"
 
@@ -31,6 +31,14 @@ def concurrent_paths(record: Record) -> list[Path]:
     if paths and paths[0] == LIFE and is_object(record):
         return paths[1:]
     return paths
+
+
+def is_readable(record: Record) -> bool:
+    """Tell whether the record is one that a reader of its key may see: not an object's that goes.
+
+    What a deletion marks stays as long as not everyone has the mark, beside what was created after.
+    """
+    return LIFE in record and not (DELETED in record and is_object(record))
 
 
 def holds_conflict(record: Record) -> bool:

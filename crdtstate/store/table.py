@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from typing import final
 
 from crdtstate.crdt.codec import decode_record, encode_record, is_register
-from crdtstate.crdt.record import LIFE, Record
-from crdtstate.store.conflicts import holds_conflict
+from crdtstate.crdt.record import Record
+from crdtstate.store.conflicts import holds_conflict, is_readable
 from crdtstate.store.fingerprint import Fingerprint
 from crdtstate.store.ports import Batch, Family, Reader, Snapshot, Storage
 from crdtstate.store.transaction import make_record_id, split_record_id
@@ -140,7 +140,7 @@ class Table:
         alive = []
         for record_id in self.lives(key):
             data = self.get_encoded(record_id)
-            if data and (is_register(data) or LIFE in decode_record(data)):
+            if data and (is_register(data) or is_readable(decode_record(data))):
                 alive.append((record_id, data))
         for record_id, data in alive:
             holds = len(alive) > 1

@@ -93,6 +93,11 @@ def setting(wanted: dict[str, Any]) -> Change:
     return change
 
 
+def exactly(wanted: dict[str, Any]) -> Change:
+    """Return a change that wants this body and no other metadata."""
+    return lambda _live, _context: deepcopy(wanted)
+
+
 def altering(alter: Callable[[dict[str, Any]], object]) -> Change:
     """Return a change that alters the live body in place; nothing when there is none."""
 

@@ -21,7 +21,7 @@ from crdtstate.storage.memory import MemoryDisk, MemoryStorage
 from crdtstate.store import catchup
 from crdtstate.store import operations as ops
 from crdtstate.store.catchup import BelowFloor, End, Joiner, serve_pull, serve_repair
-from crdtstate.store.conflicts import holds_conflict
+from crdtstate.store.conflicts import holds_conflict, is_readable
 from crdtstate.store.fingerprint import print_of
 from crdtstate.store.ports import Family, Snapshot
 from crdtstate.store.store import Store, StoreConfig
@@ -361,7 +361,7 @@ def conflicting(records: dict[bytes, Record]) -> set[bytes]:
     found = {r for r, record in records.items() if holds_conflict(record)}
     lives: dict[bytes, list[bytes]] = {}
     for record_id, record in records.items():
-        if LIFE in record:
+        if is_readable(record):
             lives.setdefault(split_record_id(record_id)[0], []).append(record_id)
     return found.union(*(ids for ids in lives.values() if len(ids) > 1))
 
