@@ -61,13 +61,12 @@ def rules_of(schema: Schema) -> tuple[Rule, ...]:
 
 def value_causes(raw: Mapping[str, Any], value: Any, path: str) -> list[Cause]:
     """Check a value against a raw OpenAPI node, descending: for the combinators' branches."""
-    given = raw.get("type")
-    declared: list[str] = given if isinstance(given, list) else [given] if given else []
-    if value is None and (raw.get("nullable") or "null" in declared):
+    declared = raw.get("type")
+    types = declared if isinstance(declared, list) else [declared] if declared else []
+    if value is None and (raw.get("nullable") or "null" in types):
         return []
-    declared = [each for each in declared if each != "null"]
-    if declared and not any(is_type(value, each) for each in declared):
-        return [c.type_invalid(path, value, declared[0])]
+    if types and not any(is_type(value, wanted) for wanted in types):
+        return [c.type_invalid(path, value, types[0])]
     found = [cause for rule in _compile(raw) for cause in rule(value, path)]
     if isinstance(value, dict):
         found += [
