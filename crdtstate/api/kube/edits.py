@@ -62,7 +62,9 @@ class Editor:
             shown, created = self.try_out(target, change)
         else:
             result, cached = await self.edit(request, resource, writing, change)
-            created = result.outcome == "created"
+            created = result.outcome == "created" and not self._state.is_default_namespace(
+                resource, writing.name
+            )
             self.warn(warnings, result)
             plain = form.view == "Object" and writing.subresource != "scale"
             if cached is not None and plain:
