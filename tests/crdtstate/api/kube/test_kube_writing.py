@@ -182,7 +182,7 @@ async def test_unknown_and_duplicate_fields_are_told_or_refused(tmp_path: Path) 
         made = await api.ask("POST", MAPS, text, status=201)
         assert "nonsense" not in made
         told = ", ".join(api.warnings)
-        assert r"299 - \"unknown field" in told.replace('"unknown', r'\"unknown') or told
+        assert r"299 - \"unknown field" in told.replace('"unknown', r"\"unknown") or told
         assert "nonsense" in told
         assert "data.k" in told
         await api.ask("DELETE", f"{MAPS}/x")
