@@ -15,7 +15,8 @@ from crdtstate.api.kube.routes import Route
 from crdtstate.api.kube.state import KubeState, not_found, qualified
 from crdtstate.api.kube.warnings import minority_warning
 from crdtstate.kube.cache import CachedObject
-from crdtstate.kube.objects import Change, Context, EditResult, Live, Removal, Target, edit
+from crdtstate.kube.editing import edit
+from crdtstate.kube.objects import Change, Context, EditResult, Live, Removal, Target
 from crdtstate.kube.resources import Resource
 from crdtstate.kube.selectors import selection
 from crdtstate.kube.statuses import StatusError

@@ -156,14 +156,14 @@ async def test_initial_events_end_with_a_bookmark_and_none_comes_before(tmp_path
 
 async def test_leaving_a_selector_is_deleted_and_coming_back_is_added(tmp_path: Path) -> None:
     """KWA-2."""
-    async with kube_peer(tmp_path) as api:
-        async with api.watch(f"{MAPS}?watch=1&labelSelector=app=x") as frames:
-            await api.create("configmaps", config_map("a", labels={"app": "x"}))
-            for app in ("y", "x"):
-                body = {"metadata": {"labels": {"app": app}}}
-                await api.ask("PATCH", f"{MAPS}/a", body, media=MERGE)
+    path = f"{MAPS}?watch=1&labelSelector=app=x"
+    async with kube_peer(tmp_path) as api, api.watch(path) as frames:
+        await api.create("configmaps", config_map("a", labels={"app": "x"}))
+        for app in ("y", "x"):
+            body = {"metadata": {"labels": {"app": app}}}
+            await api.ask("PATCH", f"{MAPS}/a", body, media=MERGE)
 
-            assert await take(frames, 3) == [("ADDED", "a"), ("DELETED", "a"), ("ADDED", "a")]
+        assert await take(frames, 3) == [("ADDED", "a"), ("DELETED", "a"), ("ADDED", "a")]
 
 
 async def test_a_watch_has_the_form_that_is_asked_for(tmp_path: Path) -> None:
@@ -180,21 +180,19 @@ async def test_a_watch_has_the_form_that_is_asked_for(tmp_path: Path) -> None:
 
 
 async def test_watches_are_bounded_in_number(tmp_path: Path) -> None:
-    async with kube_peer(tmp_path, watches_max=1) as api:
-        async with api.watch(f"{MAPS}?watch=1"):
-            await api.refused("GET", f"{MAPS}?watch=1", reason="TooManyRequests")
+    async with kube_peer(tmp_path, watches_max=1) as api, api.watch(f"{MAPS}?watch=1"):
+        await api.refused("GET", f"{MAPS}?watch=1", reason="TooManyRequests")
 
 
 async def test_a_stopping_peer_ends_its_watches_in_order(tmp_path: Path) -> None:
-    async with kube_peer(tmp_path) as api:
-        async with api.watch(f"{MAPS}?watch=1") as frames:
-            await api.create("configmaps", config_map("a"))
-            assert await take(frames, 1) == [("ADDED", "a")]
-            stopping = asyncio.create_task(api.peer.stop())
+    async with kube_peer(tmp_path) as api, api.watch(f"{MAPS}?watch=1") as frames:
+        await api.create("configmaps", config_map("a"))
+        assert await take(frames, 1) == [("ADDED", "a")]
+        stopping = asyncio.create_task(api.peer.stop())
 
-            assert [frame async for frame in frames] == []  # No error: the stream has an end.
+        assert [frame async for frame in frames] == []  # No error: the stream has an end.
 
-            await stopping
+        await stopping
 
 
 # -- deletions ---------------------------------------------------------------------------------
