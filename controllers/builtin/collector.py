@@ -149,10 +149,11 @@ def concerned(change: Change, caches: Caches) -> Iterable[Request]:
     if after is None:
         for kind, dependent in _dependents(uid_of(body), caches):
             found[key_of(kind, dependent)] = None
-        for owner in owners_of(body):
-            key = _owner_key(owner, namespace_of(body), caches)
-            if key is not None:
-                found[key] = None
+    still = {str(o.get("uid")) for o in owners_of(after)} if after is not None else set()
+    for owner in owners_of(change.before) if change.before is not None else ():
+        key = _owner_key(owner, namespace_of(body), caches)
+        if key is not None and str(owner.get("uid")) not in still:
+            found[key] = None  # It may be waiting for this.
     return found
 
 
@@ -178,10 +179,27 @@ class Collector:
         fates: dict[str, Fate] = {}
         for owner in owners_of(body) if not is_deleting(body) else ():
             fates[str(owner.get("uid"))] = await self._fate(owner, namespace_of(body), scope)
-        dependents = _dependents(uid_of(body), scope.caches) if is_deleting(body) else []
+        dependents: list[tuple[Kind, Object]] = []
+        if has_finalizer(body, ORPHAN) or has_finalizer(body, FOREGROUND):
+            dependents = _dependents(uid_of(body), scope.caches)
+            # Before it is let go for ever, what the peer shows is asked: a cache may be late.
+            dependents = dependents or await self._fetched(kind, body, scope)
         state = CollectorState(kind=kind, body=body, fates=fates, dependents=dependents)
         await scope.perform(plan(state))
         return Result(_AGAIN_MS) if "unknown" in fates.values() else DONE
+
+    async def _fetched(self, kind: Kind, owner: Object, scope: Scope) -> list[tuple[Kind, Object]]:
+        found: list[tuple[Kind, Object]] = []
+        namespace = namespace_of(owner) or None
+        for each in await scope.served("list", "delete"):
+            if each.namespaced or not kind.namespaced:
+                listed = await scope.fetch(each, namespace if each.namespaced else None)
+                found += [
+                    (each, body)
+                    for body in listed
+                    if any(o.get("uid") == uid_of(owner) for o in owners_of(body))
+                ]
+        return found
 
     async def _fate(self, owner: Mapping[str, object], namespace: str, scope: Scope) -> Fate:
         uid, name = str(owner.get("uid")), str(owner.get("name"))

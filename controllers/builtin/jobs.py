@@ -5,7 +5,7 @@ that two sides of a cut try the same. Counts of what ended are kept in the statu
 may go; they only grow.
 
 Invariants:
-    JOB-1  What has succeeded is not run again, though its pod is gone.
+    JOB-1  What has succeeded and was counted is not run again, though its pod is gone.
     JOB-2  No more pods are active than parallelism allows.
 """
 
