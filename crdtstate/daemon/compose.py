@@ -11,6 +11,7 @@ from typing import Any, final
 
 from crdtstate.api.dispatch import Dispatcher
 from crdtstate.api.kube.feed import Feed
+from crdtstate.api.kube.sweeping import Sweeper
 from crdtstate.daemon.cluster import PeerCluster
 from crdtstate.daemon.committer import Committer, Done, ThreadCommitter
 from crdtstate.daemon.config import PeerConfig, parse_address
@@ -68,6 +69,7 @@ class Assembled:
     mesh: Mesh
     dispatcher: Dispatcher
     feed: Feed
+    sweeper: Sweeper
 
     async def start(self) -> None:
         """Open the sockets of gossip and begin. Raises: InvalidError when an address is taken."""
@@ -79,10 +81,12 @@ class Assembled:
             self.mesh.forget(name)
         self.driver.start(self.mesh)
         self.feed.start()
+        self.sweeper.start()
 
     async def stop(self) -> None:
         """Say farewell, then finish the batch in flight."""
         await self.mesh.stop()
+        await self.sweeper.stop()
         await self.feed.stop()
         await self.driver.stop()
 
@@ -111,7 +115,8 @@ def assemble(
         keys=keeper.keys, save_keys=keeper.save_keys,
         watches_open=lambda: dispatcher.watching.open,
     )  # fmt: skip
-    return Assembled(replica, driver, mesh, dispatcher, Feed(driver, keeper.cluster_id))
+    feed = Feed(driver, keeper.cluster_id)
+    return Assembled(replica, driver, mesh, dispatcher, feed, Sweeper(feed))
 
 
 def _replica_config(config: PeerConfig, keeper: Keeper) -> ReplicaConfig:

@@ -178,7 +178,7 @@ def encode_leaf(value: Any) -> bytes:
     """
     kind = type(value)
     if kind is str:
-        data = value.encode()
+        data: bytes = value.encode()
         return head(0x60, len(data)) + data
     if kind is dict or kind is list:
         text: bytes = _encode_json(value)
