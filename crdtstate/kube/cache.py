@@ -85,20 +85,18 @@ class Event:
 
 @final
 class Leaving(NamedTuple):
-    """A record that is to be removed: its object is gone, or of a kind that lives an hour.
+    """A record that is to be removed, for its object is gone.
 
     Args:
         seen: Covers all of the record's dots.
-        sweeper: The origin whose deletion, or last write, counts; it removes the record, others
-            only after a while.
-        since_ms: When that was.
+        sweeper: The origin whose deletion counts; it removes the record, others after a while.
+        since_ms: When it was deleted.
         lost: A concurrent update lost to the deletion; people are to be told for a while.
     """
 
     key: ObjectKey
     record_id: bytes
     uid: str
-    gone: bool
     seen: dict[int, int]
     sweeper: int
     since_ms: int
@@ -163,8 +161,8 @@ class ObjectCache:
 
     def is_gone(self, key: ObjectKey, uid: str) -> bool:
         """Tell whether the object with this uid is known to be gone, its record still here."""
-        records = [self._leaving[record_id] for record_id in self._leaving_under.get(key, ())]
-        return any(record.gone and record.uid == uid for record in records)
+        record_ids = self._leaving_under.get(key, ())
+        return any(self._leaving[record_id].uid == uid for record_id in record_ids)
 
     def keys(self) -> set[ObjectKey]:
         """Return every key that has an object or a record that is leaving. Cost: O(keys)."""
@@ -264,7 +262,7 @@ class ObjectCache:
     def _note_leaving(self, key: ObjectKey, lives: Sequence[Shown]) -> None:
         for record_id in self._leaving_under.pop(key, ()):
             del self._leaving[record_id]
-        found = [_leaving(key, shown) for shown in lives if shown.gone or key.fleeting]
+        found = [_leaving(key, shown) for shown in lives if shown.gone]
         if found:
             self._leaving_under[key] = [record.record_id for record in found]
             self._leaving.update((record.record_id, record) for record in found)
@@ -285,12 +283,11 @@ class ObjectCache:
 
 def _leaving(key: ObjectKey, shown: Shown) -> Leaving:
     record, mark = shown.record, mark_of(shown.record)
-    cells = [record[DELETED]] if shown.gone else record.values()
-    dot, stamp, _ = max((winner(cell) for cell in cells), key=lambda won: (won[1], won[0]))
-    lost = mark is not None and any(True for _ in overlooked(record, mark))
-    return Leaving(
-        key, shown.record_id, shown.uid, shown.gone, seen_by(record), dot[0], stamp_ms(stamp), lost
-    )
+    assert mark is not None, "gone is marked"
+    (origin, _), stamp, _ = winner(record[DELETED])
+    lost = any(True for _ in overlooked(record, mark))
+    seen = seen_by(record)
+    return Leaving(key, shown.record_id, shown.uid, seen, origin, stamp_ms(stamp), lost)
 
 
 def _as_shown(cached: CachedObject) -> Shown:

@@ -6,7 +6,7 @@ that one be away: two removals are harmless, and cost a transaction.
 
 Invariants:
     SWP-1  A record is removed only when its mark is stable, or older than the horizon; of a kind
-           that lives an hour (events), by age alone.
+           that lives an hour (events) at once.
     SWP-2  A round looks at no more than ROUND_RECORDS records, whatever waits.
 """
 
@@ -34,7 +34,6 @@ TRANSACTION_RECORDS = 32
 DEPUTY_AFTER_MS = 60_000
 HORIZON_MS = 7 * 24 * 3_600_000
 LOST_SHOWN_MS = 24 * 3_600_000
-FLEETING_MS = 3_600_000
 _PATIENCE_MS = 10_000
 
 
@@ -81,9 +80,7 @@ class Sweeper:
         return swept
 
     def _is_due(self, record: Leaving, now_ms: int) -> bool:
-        wait_ms = 0 if record.gone else FLEETING_MS
-        if record.lost:
-            wait_ms = LOST_SHOWN_MS
+        wait_ms = LOST_SHOWN_MS if record.lost and not record.key.fleeting else 0
         if record.sweeper != self._backend.origin:
             wait_ms += DEPUTY_AFTER_MS
         return now_ms >= record.since_ms + wait_ms
