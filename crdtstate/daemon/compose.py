@@ -12,6 +12,7 @@ from typing import Any, final
 from crdtstate.api.dispatch import Dispatcher
 from crdtstate.api.kube.feed import Feed
 from crdtstate.api.kube.server import KubeApi
+from crdtstate.api.kube.sweeping import Sweeper
 from crdtstate.daemon.cluster import PeerCluster
 from crdtstate.daemon.committer import Committer, Done, ThreadCommitter
 from crdtstate.daemon.config import PeerConfig, parse_address
@@ -69,6 +70,7 @@ class Assembled:
     mesh: Mesh
     dispatcher: Dispatcher
     feed: Feed
+    sweeper: Sweeper
 
     async def start(self) -> None:
         """Open the sockets of gossip and begin. Raises: InvalidError when an address is taken."""
@@ -80,10 +82,12 @@ class Assembled:
             self.mesh.forget(name)
         self.driver.start(self.mesh)
         self.feed.start()
+        self.sweeper.start()
 
     async def stop(self) -> None:
         """Say farewell, then finish the batch in flight."""
         await self.mesh.stop()
+        await self.sweeper.stop()
         await self.feed.stop()
         await self.driver.stop()
 
@@ -114,7 +118,7 @@ def assemble(
         keys=keeper.keys, save_keys=keeper.save_keys,
         watches_open=lambda: dispatcher.watching.open + kube.watching.open,
     )  # fmt: skip
-    return Assembled(replica, driver, mesh, dispatcher, feed)
+    return Assembled(replica, driver, mesh, dispatcher, feed, Sweeper(feed))
 
 
 def _replica_config(config: PeerConfig, keeper: Keeper) -> ReplicaConfig:

@@ -49,7 +49,7 @@ def is_type(value: Any, wanted: str) -> bool:
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
-    "array": (list,), "object": (dict,),
+    "array": (list,), "object": (dict,), "null": (type(None),),
 }  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Conflicts as objects: `kubectl get conflicts` shows what was written concurrently and lost.
 
-They are read from the store's index when asked for, and cannot be written: whoever writes the field
-again settles its conflict. A conflict of an object without a namespace is shown in `default`.
+They are read from the store's index when asked for. Whoever writes a field again settles its
+conflict; deleting a Conflict says that what is shown is what is wanted, for every field of the
+object. A conflict of an object without a namespace is shown in `default`.
 """
 
 import re
@@ -15,56 +16,57 @@ from crdtstate.api.kube.negotiation import choose_form
 from crdtstate.api.kube.options import parse_list
 from crdtstate.api.kube.routes import Route
 from crdtstate.api.kube.state import KubeState, not_found
-from crdtstate.kube.keys import ObjectKey, decode_key
+from crdtstate.kube.conflicts import ObjectConflict, list_object_conflicts
+from crdtstate.kube.crd_schema import structural_schema
+from crdtstate.kube.keys import ObjectKey
+from crdtstate.kube.objects import Keep, Target
 from crdtstate.kube.reading import format_time
 from crdtstate.kube.resources import Resource
-from crdtstate.kube.schema import ANY, Schema
 from crdtstate.kube.selectors import selection
 from crdtstate.kube.tables import table
 from crdtstate.kube.uids import uid_bytes, uid_text
-from crdtstate.store.reading import ConflictFound, list_conflicts
 
 __all__ = ["CONFLICTS", "ConflictHandlers"]
 
 _SHOWN_MAX = 1_000
-_TEXT = Schema("scalar", raw={"type": "string"})
-_FLAG = Schema("scalar", raw={"type": "boolean"})
-_VALUE = Schema(
-    "object",
-    properties={"peer": _TEXT, "time": _TEXT, "value": ANY, "shown": _FLAG},
-    raw={"type": "object"},
-)
-_FIELD = Schema(
-    "object",
-    properties={
+_TEXT = {"type": "string"}
+_VALUE = {
+    "type": "object",
+    "properties": {
+        "peer": {**_TEXT, "description": "The peer that wrote it."},
+        "managers": {"type": "array", "items": _TEXT},
+        "time": {**_TEXT, "format": "date-time"},
+        "value": {"x-kubernetes-preserve-unknown-fields": True},
+        "shown": {"type": "boolean", "description": "Whether this is what a reader sees."},
+    },
+}
+_FIELD = {
+    "type": "object",
+    "properties": {
         "path": _TEXT,
-        "kind": _TEXT,
-        "values": Schema("array", items=_VALUE, raw={"type": "array"}),
+        "kind": {
+            **_TEXT, "enum": ["concurrent_values", "update_after_delete", "concurrent_creations"],
+        },
+        "values": {"type": "array", "items": _VALUE},
     },
-    raw={"type": "object"},
-)
-_OBJECT = Schema(
-    "object",
-    properties={"group": _TEXT, "resource": _TEXT, "namespace": _TEXT, "name": _TEXT},
-    raw={"type": "object"},
-)
-_SCHEMA = Schema(
-    "object",
-    properties={
-        "apiVersion": _TEXT,
-        "kind": _TEXT,
-        "metadata": ANY,
-        "object": _OBJECT,
-        "fields": Schema("array", items=_FIELD, raw={"type": "array"}),
-    },
-    raw={
+}  # fmt: skip
+_OBJECT = dict.fromkeys(("group", "resource", "namespace", "name"), _TEXT)
+_SCHEMA = structural_schema(
+    {
         "type": "object",
         "description": "Values of one object that were written concurrently; one of each is shown.",
-    },
+        "properties": {
+            "apiVersion": _TEXT,
+            "kind": _TEXT,
+            "metadata": {"type": "object"},
+            "object": {"type": "object", "properties": _OBJECT},
+            "fields": {"type": "array", "items": _FIELD},
+        },
+    }
 )
 CONFLICTS = Resource(
     "crdtstate.io", "v1", "Conflict", "conflicts", "conflict", True, _SCHEMA,
-    verbs=("get", "list"), custom=True,
+    verbs=("delete", "get", "list"), custom=True,
     columns=(
         {"name": "Resource", "type": "string", "jsonPath": ".object.resource"},
         {"name": "Object", "type": "string", "jsonPath": ".object.name"},
@@ -76,23 +78,19 @@ CONFLICTS = Resource(
 
 @final
 class ConflictHandlers:
-    """GET of conflicts."""
+    """GET and DELETE of conflicts."""
 
     def __init__(self, state: KubeState) -> None:
         self._state = state
 
-    async def answer(self, request: Request, route: Route, _verb: str) -> Response:
-        """GET one or all. Raises: StatusError."""
+    async def answer(self, request: Request, route: Route, verb: str) -> Response:
+        """GET one or all, or DELETE one. Raises: StatusError."""
+        if verb == "delete":
+            return await self._settle(request, route)
         form = choose_form(request.headers.get("Accept", ""))
         options = parse_list(request.query)
         select = selection(CONFLICTS, options.label_selector, options.field_selector)
-        found = [
-            shown
-            for shown in self._read()
-            if route.namespace in ("", shown["metadata"]["namespace"])
-            and route.name in ("", shown["metadata"]["name"])
-            and select.matches(shown)
-        ]
+        found = [shown for shown in self._read() if _is_at(shown, route) and select.matches(shown)]
         version = str(self._state.feed.cache.version)
         if route.name and not found:
             raise not_found(CONFLICTS, route.name)
@@ -114,24 +112,51 @@ class ConflictHandlers:
             }
         )
 
+    async def _settle(self, request: Request, route: Route) -> Response:
+        """Let go what lost. Raises: StatusError (NotFound)."""
+        shown = next((c for c in self._read() if _is_at(c, route)), None)
+        if shown is None:
+            raise not_found(CONFLICTS, route.name)
+        place = shown["object"]
+        group, plural = place["group"], place["resource"].partition(".")[0]
+        resource = next(
+            (r for r in self._state.registry.all() if (r.group, r.plural) == (group, plural)), None
+        )
+        if resource is None:
+            raise not_found(CONFLICTS, route.name)
+        target = Target(resource, place["namespace"], place["name"])
+        await self._state.feed.edit(
+            target,
+            lambda live, _context: None if live is None else Keep(),
+            replicas=request.replicas("w"),
+            timeout_ms=request.timeout_ms(),
+        )
+        return object_response(
+            {
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+                "details": {
+                    "name": route.name, "group": CONFLICTS.group, "kind": CONFLICTS.plural,
+                    "uid": shown["metadata"]["uid"],
+                },
+            }
+        )  # fmt: skip
+
     def _read(self) -> Iterator[dict[str, Any]]:
-        """Yield the first conflicts of the store, an object each. Cost: O(conflicts), bounded."""
+        """Yield an object for each of the first with conflicts. Cost: O(conflicts), bounded."""
         with closing(self._state.backend.snapshot()) as snapshot:
-            found, _ = list_conflicts(snapshot, b"\x10", None, _SHOWN_MAX)
-        grouped: dict[ObjectKey, list[ConflictFound]] = {}
+            found, _ = list_object_conflicts(snapshot, limit=_SHOWN_MAX)
+        grouped: dict[ObjectKey, list[ObjectConflict]] = {}
         for conflict in found:
-            key = decode_key(conflict.key.encode())
-            if key is not None:
-                grouped.setdefault(key, []).append(conflict)
+            grouped.setdefault(conflict.key, []).append(conflict)
         for key in sorted(grouped):
             yield self._shown(key, grouped[key])
 
-    def _shown(self, key: ObjectKey, found: list[ConflictFound]) -> dict[str, Any]:
+    def _shown(self, key: ObjectKey, found: list[ObjectConflict]) -> dict[str, Any]:
         group, _, plural = key.stored_as.rpartition("/")
         qualified = f"{plural}.{group}".rstrip(".")
         name = re.sub(r"[^a-z0-9.-]", "-", f"{qualified}.{key.name}".lower())[:253]
         place = ObjectKey("crdtstate.io/conflicts", key.namespace or "default", name)
-        newest_ms = max(value.stamp >> 16 for c in found for value in c.values)
+        newest_ms = max(rival.time_ms for conflict in found for rival in conflict.rivals)
         return {
             "apiVersion": CONFLICTS.api_version,
             "kind": CONFLICTS.kind,
@@ -149,14 +174,20 @@ class ConflictHandlers:
             "fields": [self._field(conflict) for conflict in found],
         }  # fmt: skip
 
-    def _field(self, conflict: ConflictFound) -> dict[str, Any]:
+    def _field(self, conflict: ObjectConflict) -> dict[str, Any]:
         values = [
             {
-                "peer": self._state.backend.peer_name(value.dot[0]) or f"{value.dot[0]:016x}",
-                "time": format_time(value.stamp >> 16),
-                "value": value.value,
-                "shown": value.wins,
+                "peer": self._state.backend.peer_name(rival.origin) or f"{rival.origin:016x}",
+                "managers": rival.managers,
+                "time": format_time(rival.time_ms),
+                "value": rival.value,
+                "shown": rival.wins,
             }
-            for value in conflict.values
+            for rival in conflict.rivals
         ]
         return {"path": conflict.path, "kind": conflict.kind, "values": values}
+
+
+def _is_at(shown: dict[str, Any], route: Route) -> bool:
+    metadata = shown["metadata"]
+    return route.namespace in ("", metadata["namespace"]) and route.name in ("", metadata["name"])

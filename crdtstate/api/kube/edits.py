@@ -17,7 +17,7 @@ from crdtstate.api.kube.state import KubeState
 from crdtstate.api.kube.subresources import scale_of
 from crdtstate.api.kube.warnings import minority_warning, overridden_warning
 from crdtstate.kube.cache import CachedObject
-from crdtstate.kube.objects import Change, Context, EditResult, Live, Removal, Target
+from crdtstate.kube.objects import Change, Context, EditResult, Keep, Live, Removal, Target
 from crdtstate.kube.reading import format_time
 from crdtstate.kube.resources import Resource
 from crdtstate.kube.uids import uid_bytes, uid_text
@@ -62,7 +62,9 @@ class Editor:
             shown, created = self.try_out(target, change)
         else:
             result, cached = await self.edit(request, resource, writing, change)
-            created = result.outcome == "created"
+            created = result.outcome == "created" and not self._state.is_default_namespace(
+                resource, writing.name
+            )
             self.warn(warnings, result)
             plain = form.view == "Object" and writing.subresource != "scale"
             if cached is not None and plain:
@@ -99,7 +101,7 @@ class Editor:
     def _on_visible(self, resource: Resource, name: str, change: Change) -> Change:
         """Return the change with what is visible without ever having been written (KST-1)."""
 
-        def visible(live: Live | None, context: Context) -> dict[str, Any] | Removal | None:
+        def visible(live: Live | None, context: Context) -> dict[str, Any] | Removal | Keep | None:
             return change(live or self._state.live_virtual(resource, name), context)
 
         return visible
@@ -114,7 +116,7 @@ class Editor:
         wanted = change(live, Context(wall_ms, state.backend.origin, uid, resource.schema))
         if isinstance(wanted, Removal):
             wanted = wanted.body
-        if wanted is None:
+        if not isinstance(wanted, dict):
             wanted = cached.body if cached is not None else {"metadata": {}}
         metadata = dict(wanted["metadata"])
         if cached is None:

@@ -11,7 +11,8 @@ from typing import Any, final
 
 from crdtstate.api.kube.state import KubeState
 from crdtstate.kube.cache import CachedObject
-from crdtstate.kube.objects import Context, Live, Removal, Target, edit
+from crdtstate.kube.editing import edit
+from crdtstate.kube.objects import Context, Live, Removal, Target
 from crdtstate.kube.resources import Resource
 
 __all__ = ["EVENT_TTL_S", "EventExpiry", "last_told_s"]

@@ -14,12 +14,14 @@ from typing import Any, NamedTuple, final
 
 from crdtstate.kube.resources import Resource
 
-__all__ = ["DEFAULT_NAMESPACES", "NAMESPACES", "Face", "face_of"]
+__all__ = ["BEGINNING", "DEFAULT_NAMESPACES", "NAMESPACES", "Face", "face_of"]
 
 NAMESPACES = "/namespaces"
 SECRETS, EVENTS, PODS = "/secrets", "/events", "/pods"
 CRDS = "apiextensions.k8s.io/customresourcedefinitions"
 DEFAULT_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+BEGINNING = "2024-01-01T00:00:00Z"
+"""When the default namespaces began: the same on every peer, before anything was written."""
 _SPEC_FINALIZER = "spec:"  # No finalizer that a user gives has a colon: names are qualified.
 
 Body = dict[str, Any]
@@ -63,6 +65,8 @@ def _show_namespace(body: Body) -> Body:
     outer = [f for f in finalizers if not f.startswith(_SPEC_FINALIZER)]
     if outer:
         metadata["finalizers"] = outer
+    if metadata["name"] in DEFAULT_NAMESPACES:
+        metadata["creationTimestamp"] = BEGINNING
     shown = dict(body, metadata=metadata)
     shown["spec"] = {**(body.get("spec") or {}), **({"finalizers": inner} if inner else {})}
     return shown

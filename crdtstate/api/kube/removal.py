@@ -9,13 +9,14 @@ from crdtstate.api.exchange import Request, Response
 from crdtstate.api.kube.answers import encoded_object, object_response, shown_body
 from crdtstate.api.kube.bodies import decode_body
 from crdtstate.api.kube.edits import STALE, Editor
-from crdtstate.api.kube.faces import CRDS, DEFAULT_NAMESPACES, NAMESPACES
+from crdtstate.api.kube.faces import CRDS
 from crdtstate.api.kube.options import DeleteOptions, parse_delete, parse_list
 from crdtstate.api.kube.routes import Route
 from crdtstate.api.kube.state import KubeState, not_found, qualified
 from crdtstate.api.kube.warnings import minority_warning
 from crdtstate.kube.cache import CachedObject
-from crdtstate.kube.objects import Change, Context, EditResult, Live, Removal, Target, edit
+from crdtstate.kube.editing import edit
+from crdtstate.kube.objects import Change, Context, EditResult, Live, Removal, Target
 from crdtstate.kube.resources import Resource
 from crdtstate.kube.selectors import selection
 from crdtstate.kube.statuses import StatusError
@@ -71,7 +72,7 @@ class DeleteHandlers:
         return object_response(status, 200, warnings)
 
     def _refuse_default(self, resource: Resource, name: str) -> None:
-        if resource.stored_as == NAMESPACES and name in DEFAULT_NAMESPACES:
+        if self._state.is_default_namespace(resource, name):
             raise StatusError(
                 "Forbidden",
                 f'namespaces "{name}" is forbidden: this namespace may not be deleted',
@@ -105,7 +106,7 @@ class DeleteHandlers:
             cached
             for cached in self._state.objects(resource, route.namespace)
             if select.matches(shown_body(resource, cached.body, str(cached.version)))
-            and not (resource.stored_as == NAMESPACES and cached.key.name in DEFAULT_NAMESPACES)
+            and not self._state.is_default_namespace(resource, cached.key.name)
         ]
         if not options.dry_run:
             await self._delete_all(resource, found, options)

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from typing import Any, final
 
-from crdtstate.api.kube.faces import CRDS, DEFAULT_NAMESPACES, NAMESPACES
+from crdtstate.api.kube.faces import BEGINNING, CRDS, DEFAULT_NAMESPACES, NAMESPACES
 from crdtstate.api.kube.feed import Feed
 from crdtstate.api.kube.routes import Route
 from crdtstate.api.ports import Backend
@@ -22,9 +22,6 @@ from crdtstate.kube.statuses import StatusError
 from crdtstate.kube.uids import uid_bytes, uid_text
 
 __all__ = ["KubeState", "qualified"]
-
-_BEGINNING = "2024-01-01T00:00:00Z"
-"""When the default namespaces began: the same on every peer, before anything was written."""
 
 
 def qualified(resource: Resource) -> str:
@@ -62,7 +59,7 @@ class KubeState:
             "metadata": {
                 "name": name,
                 "uid": uid,
-                "creationTimestamp": _BEGINNING,
+                "creationTimestamp": BEGINNING,
                 "labels": {"kubernetes.io/metadata.name": name},
                 "finalizers": ["spec:kubernetes"],
             }
@@ -124,9 +121,13 @@ class KubeState:
             found.sort(key=lambda cached: cached.key)
         return found
 
+    def is_default_namespace(self, resource: Resource, name: str) -> bool:
+        """Whether it is one of those that are there without ever having been written."""
+        return resource.stored_as == NAMESPACES and name in self._virtual
+
     def live_virtual(self, resource: Resource, name: str) -> Live | None:
         """Return a default namespace that was never written, as a writer sees it (KST-1)."""
-        if resource.stored_as != NAMESPACES or name not in self._virtual:
+        if not self.is_default_namespace(resource, name):
             return None
         body = dict(self._virtual[name].body)
         return Live({**body, "metadata": dict(body["metadata"])}, "")

@@ -54,12 +54,14 @@ class WriteHandlers:
         options = parse_write(request.query, request.headers.get("User-Agent", ""))
         body = await _read_body(request)
         given = body.object()
-        metadata = given.get("metadata")
-        metadata = metadata if isinstance(metadata, dict) else {}
+        metadata = given.get("metadata") or {}
+        if not isinstance(metadata, dict):
+            raise StatusError("BadRequest", "metadata is not an object")
         name = metadata.get("name") or self._generate(resource, metadata.get("generateName"))
         if resource.namespaced:
             self._state.require_namespace(route.namespace)
         writing = self._writing(route, resource, options, str(name), body)
+        wanted = writing.create({**given, "metadata": {**metadata, "name": name}})
 
         def change(live: Live | None, _context: Context) -> Shown:
             if live is not None:
@@ -70,7 +72,7 @@ class WriteHandlers:
                     f'{qualified(resource)} "{name}" already exists',
                     details={"name": name, "group": resource.group, "kind": resource.plural},
                 )
-            return writing.create({**given, "metadata": {**metadata, "name": name}})
+            return wanted
 
         return await self._editor.write(request, writing, change)
 
