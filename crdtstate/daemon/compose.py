@@ -13,6 +13,7 @@ from crdtstate.api.dispatch import Dispatcher
 from crdtstate.api.kube.feed import Feed
 from crdtstate.api.kube.nodes import NodeBeliefs
 from crdtstate.api.kube.server import KubeApi
+from crdtstate.api.kube.sweeping import Sweeper
 from crdtstate.daemon.cluster import PeerCluster
 from crdtstate.daemon.committer import Committer, Done, ThreadCommitter
 from crdtstate.daemon.config import PeerConfig, parse_address
@@ -71,6 +72,7 @@ class Assembled:
     dispatcher: Dispatcher
     feed: Feed
     beliefs: NodeBeliefs
+    sweeper: Sweeper
 
     async def start(self) -> None:
         """Open the sockets of gossip and begin. Raises: InvalidError when an address is taken."""
@@ -83,11 +85,13 @@ class Assembled:
         self.driver.start(self.mesh)
         self.feed.start()
         self.beliefs.start()
+        self.sweeper.start()
 
     async def stop(self) -> None:
         """Say farewell, then finish the batch in flight."""
         await self.mesh.stop()
         await self.beliefs.stop()
+        await self.sweeper.stop()
         await self.feed.stop()
         await self.driver.stop()
 
@@ -118,7 +122,8 @@ def assemble(
         keys=keeper.keys, save_keys=keeper.save_keys,
         watches_open=lambda: dispatcher.watching.open + kube.watching.open,
     )  # fmt: skip
-    return Assembled(replica, driver, mesh, dispatcher, feed, NodeBeliefs(feed))
+    followers = NodeBeliefs(feed), Sweeper(feed)
+    return Assembled(replica, driver, mesh, dispatcher, feed, *followers)
 
 
 def _replica_config(config: PeerConfig, keeper: Keeper) -> ReplicaConfig:
