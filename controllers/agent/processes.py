@@ -17,7 +17,7 @@ import controllers
 from controllers.agent.records import Attempt, write_json
 from controllers.agent.shim import read_start_ticks
 
-__all__ = ["LOG_BYTES_MAX", "Processes", "StartError"]
+__all__ = ["PROGRAM_ROOT", "Processes", "StartError"]
 
 LOG_BYTES_MAX, LOG_FILES_MAX = 10 << 20, 5
 START_S = 60.0
@@ -25,7 +25,7 @@ _PROGRAM = (
     "import sys; sys.path.append(sys.argv[2]); from controllers.agent.shim import main; "
     "main(sys.argv[1])"
 )
-_ROOT = str(Path(controllers.__file__).parents[1])
+PROGRAM_ROOT = str(Path(controllers.__file__).parents[1])
 
 
 @final
@@ -58,7 +58,7 @@ class Processes:
             limits = {"log_bytes_max": LOG_BYTES_MAX, "log_files_max": LOG_FILES_MAX}
             write_json(attempt.path / "launch.json", {**launch, **limits})
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", "-c", _PROGRAM, str(attempt.path), _ROOT,
+                sys.executable, "-I", "-S", "-c", _PROGRAM, str(attempt.path), PROGRAM_ROOT,
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
@@ -104,7 +104,8 @@ class Processes:
         with contextlib.suppress(OSError):
             fd = os.pidfd_open(run["pid"])
             try:
-                if read_start_ticks(run["pid"]) == run["start_ticks"]:
+                # The shim is there, so no other process has been given the pid.
+                if attempt.is_alive(run) and read_start_ticks(run["pid"]) == run["start_ticks"]:
                     signal.pidfd_send_signal(fd, number)
             finally:
                 os.close(fd)

@@ -18,7 +18,7 @@ from typing import Any, final
 
 from controllers.agent import inputs
 from controllers.agent.container import Ended, History
-from controllers.agent.shim import read_start_ticks
+from controllers.agent.shim import read_boot, read_start_ticks
 
 __all__ = ["Attempt", "PodDirectory", "write_json"]
 
@@ -68,8 +68,8 @@ class Attempt:
 
     def is_alive(self, run: dict[str, Any]) -> bool:
         """Whether its shim is: by pid and start time, as a pid alone may be somebody else's."""
-        ticks: int | None = run["shim_start_ticks"]
-        return ticks is not None and read_start_ticks(run["shim_pid"]) == ticks
+        ticks: int = run["shim_start_ticks"]
+        return run["boot"] == read_boot() and read_start_ticks(run["shim_pid"]) == ticks
 
     def mark(self, name: str) -> None:
         """Remember a fact about this process, such as that it was killed for its memory."""

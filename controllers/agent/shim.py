@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 from controllers.agent.mounts import MountError, bind, enter_namespace
 
-__all__ = ["main", "read_start_ticks"]
+__all__ = ["main", "read_boot", "read_start_ticks"]
 
 LINE_BYTES_MAX, READ_BYTES = 16 << 10, 64 << 10
 LOOK_S = 5.0
@@ -44,6 +44,12 @@ def read_start_ticks(pid: int, *, ended: bool = False) -> int | None:
     except OSError:
         return None
     return None if fields[0] in (b"Z", b"X") and not ended else int(fields[19])
+
+
+def read_boot() -> str:
+    """Return the name of this boot: pids and start times mean something until the next one."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
 
 
 def main(directory: str) -> None:
@@ -97,6 +103,7 @@ def _supervise(directory: str, told_w: int) -> None:
         {
             "pid": pid, "start_ticks": read_start_ticks(pid, ended=True), "shim_pid": os.getpid(),
             "shim_start_ticks": read_start_ticks(os.getpid()), "started_ms": _now_ms(),
+            "boot": read_boot(),
         },
     )  # fmt: skip
     os.close(told_w)
