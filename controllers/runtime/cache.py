@@ -133,8 +133,7 @@ class Cache:
         self._objects[request] = body
         for name in self._functions:
             self._enter(name, request, body)
-        kind_of_change = "added" if before is None else "modified"
-        changes.append(Change(self.kind, kind_of_change, before, body))
+        changes.append(Change(self.kind, "added" if before is None else "modified", before, body))
         return changes
 
     def _remove(self, request: Request) -> Change:

@@ -15,7 +15,6 @@ from controllers.runtime.mapping import Caches
 from controllers.runtime.membership import Membership
 from controllers.runtime.objects import annotations_of
 from controllers.runtime.ports import Clock
-from controllers.runtime.predicates import Predicate
 from controllers.runtime.queue import WorkQueue
 from controllers.runtime.registry import ControllerSpec, Watch
 from controllers.runtime.request import Request
@@ -67,6 +66,7 @@ class Controller:
         self._own_writes_since: dict[Request, int] = {}
         self._informers: dict[Kind, Informer] = {}
         self._everything: list[Informer] = []
+        self._self = Watch(spec.of, spec.mapper, spec.predicate)
         self.metrics = desk.metrics
 
     # -- what wakes it -------------------------------------------------------------------------
@@ -74,8 +74,7 @@ class Controller:
     def attach(self, informers: dict[Kind, Informer]) -> None:
         """Listen to the kinds that concern it."""
         self._informers = {kind: informers[kind] for kind in self.spec.kinds}
-        informers[self.spec.of].listen(self._listener_of_self(self.spec.predicate))
-        for watch in self.spec.watches:
+        for watch in (self._self, *self.spec.watches):
             informers[watch.kind].listen(self._listener_of(watch, self._desk.caches))
 
     def attach_to(self, informer: Informer, *, known: bool) -> None:
@@ -88,14 +87,6 @@ class Controller:
         if known:
             for body in informer.cache.list():
                 listener(Change(informer.kind, "added", None, body))
-
-    def _listener_of_self(self, predicate: Predicate) -> Callable[[Change], None]:
-        def listen(change: Change) -> None:
-            if predicate(change):
-                body = change.object["metadata"]
-                self._add(Request(body.get("namespace") or "", body["name"]))
-
-        return listen
 
     def _listener_of(self, watch: Watch, caches: Caches) -> Callable[[Change], None]:
         def listen(change: Change) -> None:
@@ -111,9 +102,9 @@ class Controller:
 
     def look_at_all(self) -> None:
         """Ask for every key: the view has changed, or who owns what."""
+        listener = self._listener_of(self._self, self._desk.caches)
         for body in self._desk.caches[self.spec.of].list():
-            metadata = body["metadata"]
-            self._add(Request(metadata.get("namespace") or "", metadata["name"]))
+            listener(Change(self.spec.of, "added", None, body))
 
     @property
     def is_idle(self) -> bool:

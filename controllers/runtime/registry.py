@@ -16,7 +16,7 @@ from importlib.metadata import entry_points
 from typing import TypeVar, final
 
 from controllers.runtime.cache import IndexFunction
-from controllers.runtime.mapping import Mapper, to_controller
+from controllers.runtime.mapping import Mapper, to_controller, to_self
 from controllers.runtime.predicates import Predicate, any_change
 from controllers.runtime.request import Reconciler
 from controllers.runtime.view import ACT, Policy
@@ -49,6 +49,7 @@ class ControllerSpec:
     of: Kind
     make: Callable[[], Reconciler]
     predicate: Predicate = any_change
+    mapper: Mapper = to_self
     watches: tuple[Watch, ...] = ()
     reads: tuple[Kind, ...] = ()
     indexes: Mapping[Kind, Mapping[str, IndexFunction]] = field(default_factory=dict)
@@ -72,6 +73,7 @@ def controller(
     reads: Sequence[Kind] = (),
     indexes: Mapping[Kind, Mapping[str, IndexFunction]] | None = None,
     predicate: Predicate = any_change,
+    mapper: Mapper = to_self,
     everything: Mapper | None = None,
     policy: Policy = ACT,
     workers: int = 2,
@@ -84,6 +86,7 @@ def controller(
         watches: Other kinds whose changes concern keys of `of`.
         reads: Kinds that it reads only.
         predicate: Which changes of `of` are worth a look.
+        mapper: Keys that a change of `of` concerns, where they are not the object's own.
         everything: Keys that a change of any object of any kind concerns.
         policy: When it may act; the annotation crdtstate.io/policy of an object wins.
         workers: How many keys at a time.
@@ -91,7 +94,7 @@ def controller(
 
     def register(cls: C) -> C:
         spec = ControllerSpec(
-            name=name, of=of, make=cls, predicate=predicate,
+            name=name, of=of, make=cls, predicate=predicate, mapper=mapper,
             watches=(*(Watch(kind, to_controller(of)) for kind in owns), *watches),
             reads=tuple(reads), indexes=indexes or {}, everything=everything, policy=policy,
             workers=workers,

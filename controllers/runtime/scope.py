@@ -180,7 +180,7 @@ class Scope:
             await resources.patch(EVENTS, name, change, namespace, manager=manager)
 
     async def perform(self, actions: Iterable[Action]) -> None:
-        """Do what a planner asks for: creations and deletions some at a time, the rest in order.
+        """Do what a planner asks for: changes some at a time, what is said of them after.
 
         The first failure is raised when those beside it have ended; what follows is not begun.
         """
@@ -191,17 +191,16 @@ class Scope:
                     many.append(self.create(action.kind, action.body))
                 case Delete():
                     many.append(self.delete(action))
+                case Patch() if action.subresource is None:
+                    many.append(self._merge(action))
                 case Patch() | Say():
                     await self._desk.together(many)
                     many = []
-                    await self._one(action)
+                    await (self.say(action) if isinstance(action, Say) else self._merge(action))
         await self._desk.together(many)
 
-    async def _one(self, action: Patch | Say) -> None:
-        if isinstance(action, Say):
-            await self.say(action)
-        else:
-            await self.patch(
-                action.kind, action.name, action.patch, action.namespace,
-                subresource=action.subresource,
-            )  # fmt: skip
+    async def _merge(self, action: Patch) -> None:
+        await self.patch(
+            action.kind, action.name, action.patch, action.namespace,
+            subresource=action.subresource,
+        )  # fmt: skip

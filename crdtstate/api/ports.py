@@ -115,7 +115,7 @@ class Backend(Protocol):
 
     async def submit(
         self,
-        operations: Sequence[ops.Operation],
+        operations: Sequence[ops.Intent],
         preconditions: Sequence[ops.Precondition],
         replicas: int | str,
         timeout_ms: int,

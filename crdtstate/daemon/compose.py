@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from crdtstate.api.dispatch import Dispatcher
+from crdtstate.api.kube.feed import Feed
 from crdtstate.daemon.cluster import PeerCluster
 from crdtstate.daemon.committer import Committer, Done, ThreadCommitter
 from crdtstate.daemon.config import PeerConfig, parse_address
@@ -66,6 +67,7 @@ class Assembled:
     driver: Driver
     mesh: Mesh
     dispatcher: Dispatcher
+    feed: Feed
 
     async def start(self) -> None:
         """Open the sockets of gossip and begin. Raises: InvalidError when an address is taken."""
@@ -76,10 +78,12 @@ class Assembled:
         for name in self.replica.members.retired:
             self.mesh.forget(name)
         self.driver.start(self.mesh)
+        self.feed.start()
 
     async def stop(self) -> None:
         """Say farewell, then finish the batch in flight."""
         await self.mesh.stop()
+        await self.feed.stop()
         await self.driver.stop()
 
 
@@ -107,7 +111,7 @@ def assemble(
         keys=keeper.keys, save_keys=keeper.save_keys,
         watches_open=lambda: dispatcher.watching.open,
     )  # fmt: skip
-    return Assembled(replica, driver, mesh, dispatcher)
+    return Assembled(replica, driver, mesh, dispatcher, Feed(driver, keeper.cluster_id))
 
 
 def _replica_config(config: PeerConfig, keeper: Keeper) -> ReplicaConfig:

@@ -321,7 +321,7 @@ class Driver:
 
     async def submit(
         self,
-        operations: Sequence[ops.Operation],
+        operations: Sequence[ops.Intent],
         preconditions: Sequence[ops.Precondition],
         replicas: int | str,
         timeout_ms: int,

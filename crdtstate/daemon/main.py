@@ -20,6 +20,7 @@ from typing import Any, final
 
 import structlog
 
+from crdtstate.api.kube.feed import Feed
 from crdtstate.api.server import HttpServer
 from crdtstate.client import AsyncClient
 from crdtstate.daemon.compose import Keeper, assemble
@@ -49,6 +50,7 @@ class Peer:
         self._auth_tokens = _read_auth_tokens(config, self.api_address[0])
         self._exit = contextlib.AsyncExitStack()
         self.driver: Driver | None = None
+        self.feed: Feed | None = None
 
     async def start(self) -> None:
         """Start everything. Raises: StorageError, InvalidError, UnavailableError."""
@@ -74,7 +76,7 @@ class Peer:
             config, storage, self._keeper(directory, storage, key_path, cluster_id, keys),
             self._auth_tokens,
         )  # fmt: skip
-        self.driver = peer.driver
+        self.driver, self.feed = peer.driver, peer.feed
         # Before it has started, to stop it is harmless, and the driver's thread needs it.
         self._exit.push_async_callback(peer.stop)
         await peer.start()

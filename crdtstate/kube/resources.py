@@ -8,6 +8,7 @@ from crdtstate.kube.schema import Schema
 
 __all__ = ["Registry", "Resource"]
 
+HELM_RELEASE = "helm.sh/release.v1"
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
@@ -46,6 +47,12 @@ class Resource:
     def api_version(self) -> str:
         """`v1` or `group/version`."""
         return f"{self.group}/{self.version}" if self.group else self.version
+
+    def policy_of(self, body: Mapping[str, Any]) -> Literal["fields", "whole"]:
+        """Return the policy for one object: a helm release is claimed by its creation."""
+        if self.kind == "Secret" and not self.group and body.get("type") == HELM_RELEASE:
+            return "whole"
+        return self.policy
 
     @property
     def stored_as(self) -> str:

@@ -9,7 +9,7 @@ Invariants:
     PLN-2  An operation that would change nothing adds no change.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, assert_never, final
 
 from crdtstate.crdt.codec import (
@@ -24,6 +24,7 @@ from crdtstate.crdt.record import (
     Path,
     Record,
     apply_drop,
+    apply_drops,
     apply_set,
     observed_at,
     observed_below,
@@ -152,6 +153,25 @@ class Planner:
                 return record_id
             number += 1
 
+    def begin_life(self, key: bytes) -> tuple[bytes, int]:
+        """Return the record id and incarnation under which `key` is created anew, its lives ended.
+
+        Greater than every incarnation known here, so that it is never one that was before.
+        """
+        number = self.next_incarnation(key)
+        self.delete(key)
+        record_id = make_record_id(key, number)
+        if number:
+            self._fresh.setdefault(key, []).append(record_id)
+        return record_id, number
+
+    def next_incarnation(self, key: bytes) -> int:
+        """Return the incarnation that `begin_life` would take."""
+        grave = self.table.grave(key)
+        known = [-1 if grave is None else grave, self._ended.get(key, -1)]
+        known += [split_record_id(r)[1] for r in self.lives(key) if self.encoded(r)]
+        return max(known) + 1
+
     # -- changes -------------------------------------------------------------------------------
 
     def put_path(self, record_id: bytes, path: Path, value: bytes) -> None:
@@ -175,10 +195,24 @@ class Planner:
         earlier = [(record_id, path)] if (record_id, path) in self.changes else []
         self._drop(record_id, path, dots, earlier)
 
+    def drop_leaves(self, record_id: bytes, paths: Sequence[Path]) -> None:
+        """Do `drop_leaf` for each path. Cost: O(cells), however many paths."""
+        record = self.record(record_id)
+        drops = {path: observed_at(record, path) for path in paths}
+        apply_drops(record, drops)
+        for path, dots in drops.items():
+            earlier = [(record_id, path)] if (record_id, path) in self.changes else []
+            self._note_drop(record_id, path, dots, earlier)
+
     def _drop(
         self, record_id: bytes, path: Path, dots: list[Dot], earlier: list[tuple[bytes, Path]]
     ) -> None:
         apply_drop(self.record(record_id), path, dots)
+        self._note_drop(record_id, path, dots, earlier)
+
+    def _note_drop(
+        self, record_id: bytes, path: Path, dots: list[Dot], earlier: list[tuple[bytes, Path]]
+    ) -> None:
         observed = set(dots)
         for place in earlier:  # PLN-1: what they removed was observed by this transaction.
             observed.update(self.changes.pop(place).observed)
@@ -204,9 +238,12 @@ class Planner:
 
     # -- operations ----------------------------------------------------------------------------
 
-    def plan(self, operation: ops.Operation) -> None:
-        """Plan one operation. Raises: InvalidError, TooLargeError, WrongTypeError."""
-        self.plan_at(check_key(operation.key, self.limits), operation)
+    def plan(self, operation: ops.Intent) -> None:
+        """Plan one operation. Raises: InvalidError, TooLargeError, WrongTypeError, StatusError."""
+        if isinstance(operation, ops.Edit):
+            self.results.append(operation.plan(self, operation.key))
+        else:
+            self.plan_at(check_key(operation.key, self.limits), operation)
 
     def plan_at(self, key: bytes, operation: ops.Operation) -> None:
         """Plan one operation on a key that is already checked, or is one of the system's."""

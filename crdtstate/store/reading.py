@@ -19,7 +19,7 @@ from crdtstate.store.views import View, decode_life, life_of, view_of
 __all__ = ["ConflictFound", "Entry", "Loser", "find_view", "list_conflicts", "list_views"]
 
 _RECORD = Family.RECORD
-_USER_KEYS = b" "  # System keys start below it; see limits.check_key.
+USER_KEYS = b" "  # System keys start below it; see limits.check_key.
 _SCANNED_PER_ROW_MAX = 64
 _PAGE_BYTES_MAX = 1 << 20
 
@@ -78,7 +78,7 @@ def list_views(
     Cost: O(records scanned), bounded in number (hidden ones count too) and bytes, so a page may be
     short.
     """
-    start = _RECORD + max(prefix, _USER_KEYS)
+    start = _RECORD + max(prefix, USER_KEYS)
     if after is not None:
         start = max(start, _RECORD + after + b"\x01")
     stop = prefix_end(_RECORD + prefix) if prefix else prefix_end(_RECORD)
@@ -133,7 +133,7 @@ def list_conflicts(
     Cost: O(conflicts), from an index: records without one are never read.
     """
     family = Family.CONFLICT
-    start = family + max(prefix, _USER_KEYS)
+    start = family + max(prefix, USER_KEYS)
     if after is not None:
         start = family + after + b"\x00"
     stop = prefix_end(family + prefix) if prefix else prefix_end(family)
