@@ -18,11 +18,13 @@ import structlog
 from controllers.agent import inputs
 from controllers.agent.addresses import pod_address
 from controllers.agent.admission import Capacity, refuse
+from controllers.agent.announcing import Announcer
 from controllers.agent.driver import DRIVER_ANNOTATION, Driver, IdleDriver, Place, ProcessDriver
-from controllers.agent.podspec import PodSpec, parse_pod
+from controllers.agent.podspec import parse_pod
 from controllers.agent.publishing import Publisher
 from controllers.agent.records import PodDirectory
 from controllers.agent.runner import Desk, Runner
+from controllers.runtime.actions import Say
 from controllers.runtime.cache import Cache, Change
 from controllers.runtime.informer import Informer
 from controllers.runtime.objects import (
@@ -54,22 +56,24 @@ class Agent:
         client: AsyncClient,
         driver: ProcessDriver,
         idle: IdleDriver,
+        announcer: Announcer,
         *,
         pods: Path,
         capacity: Capacity,
         now_ms: Callable[[], int],
     ) -> None:
         self._client, self._driver, self._idle = client, driver, idle
+        self._announcer = announcer
         self._pods, self._capacity = pods, capacity
         self._group: asyncio.TaskGroup | None = None
-        self._name = driver.machine.name
+        self.machine, self.name = driver.machine, driver.machine.name
         self._cache = Cache(PODS)
         self._informer = Informer(
             PODS, self._cache, client.resources, SystemRandom(),
-            field_selector=f"spec.nodeName={self._name}",
+            field_selector=f"spec.nodeName={self.name}",
         )  # fmt: skip
         self._informer.listen(self._changed)
-        self.publisher = Publisher(client.resources, f"agent-{self._name}", self._finished, now_ms)
+        self.publisher = Publisher(client.resources, self._finished)
         self._desk = Desk(
             now_ms=now_ms, address=driver.machine.address, spawn=self._spawn,
             changed=self.publisher.touch, announce=self._announce,
@@ -86,9 +90,7 @@ class Agent:
                 group.create_task(self._informer.run())
                 group.create_task(self._refresh())
                 await self._informer.synced.wait()
-                for runner in list(self.runners.values()):
-                    if not self._is_listed(runner):
-                        self._spawn(self._confirm(runner))
+                self._compare()
         finally:
             for runner in self.runners.values():
                 runner.close()
@@ -96,6 +98,15 @@ class Agent:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> object:
         assert self._group is not None
         return self._group.create_task(work)
+
+    def _compare(self) -> None:
+        """Once the pods are known: doubt those that are not among them, forget what was left."""
+        for runner in list(self.runners.values()):
+            if not self._is_listed(runner):
+                self._spawn(self._confirm(runner))
+        for directory in PodDirectory.all(self._pods):
+            if directory.uid not in self.runners:
+                directory.remove()
 
     def _is_listed(self, runner: Runner) -> bool:
         spec = runner.pod.spec
@@ -204,7 +215,7 @@ class Agent:
             except CrdtstateError:
                 continue
             ours = body is not None and uid_of(body) == spec.uid
-            if ours and deep(body or {}, "spec", "nodeName") == self._name:
+            if ours and deep(body or {}, "spec", "nodeName") == self.name:
                 return
             _log.info("pod_is_not_ours", pod=runner.name)
             self._end(runner)
@@ -219,7 +230,11 @@ class Agent:
     def _announce(self, runner: Runner, what: inputs.Announce) -> None:
         if runner.is_idle and what.type == "Normal":
             return  # A thousand pods that run nothing have nothing to say.
-        self.publisher.announce(runner, what)
+        say = Say(
+            kind=PODS, about=runner.body, reason=what.reason, message=what.message,
+            warning=what.type == "Warning",
+        )  # fmt: skip
+        self._announcer.say(say, what.container)
 
     async def _refresh(self) -> None:
         """Let volumes follow their ConfigMaps and Secrets."""
@@ -239,6 +254,6 @@ class Agent:
         ]  # fmt: skip
         return max(found, key=lambda r: r.pod.since_ms, default=None)
 
-    def specs(self) -> list[PodSpec]:
-        """Return the pods that take a part of the machine."""
-        return [runner.pod.spec for runner in self.runners.values() if runner.counts]
+    def signal(self, runner: Runner, effect: inputs.Signal) -> None:
+        """Signal a process of a pod."""
+        self._driver.signal(effect, runner.place)

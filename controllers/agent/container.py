@@ -99,8 +99,8 @@ class Container:
 
     @property
     def restart_count(self) -> int:
-        """Processes after the first."""
-        return self.attempt
+        """Processes after the first; one that is being started does not count yet."""
+        return self.attempt - (self.phase == "starting" and self.ended is not None)
 
     @property
     def started(self) -> bool:

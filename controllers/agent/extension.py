@@ -7,15 +7,16 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, final
+from typing import final
 
 import structlog
 
 from controllers.agent.addresses import machine_address
 from controllers.agent.admission import Capacity
 from controllers.agent.agent import Agent
+from controllers.agent.announcing import Announcer
 from controllers.agent.desk import PodDesk
 from controllers.agent.driver import IdleDriver, ProcessDriver
 from controllers.agent.launching import Machine
@@ -28,7 +29,7 @@ from crdtstate.client import AsyncClient
 from crdtstate.errors import CrdtstateError
 from crdtstate.extension import PeerHandle
 
-__all__ = ["AgentExtension"]
+__all__ = ["AgentExtension", "can_mount"]
 
 PODS_MAX = 1_000
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
@@ -84,21 +85,17 @@ async def run_agent(peer: PeerHandle, client: AsyncClient) -> None:
     address = machine_address(peer.name, await _advertised(client, peer.name))
     capacity = Capacity(processors() * 1000, memory_total_bytes(), PODS_MAX)
     machine = Machine(
-        name=peer.name, address=address, uid=os.getuid(), mounts=await _can_mount(),
+        name=peer.name, address=address, uid=os.getuid(), mounts=await can_mount(),
         podman=shutil.which("podman"), environment=_environment(os.environ),
         allocatable=capacity.quantities(),
     )  # fmt: skip
-    proxy: ServiceProxy
-    driver = ProcessDriver(
-        machine, client.resources, lambda namespace: proxy.services_in(namespace), clock.wall_ms
-    )
+    announcer = Announcer(client.resources, f"agent-{peer.name}", now_ms)
+    proxy = ServiceProxy(client, name=peer.name, address=address, now_ms=now_ms, say=announcer.say)
+    driver = ProcessDriver(machine, client.resources, proxy.services_in, clock.wall_ms)
     agent = Agent(
-        client, driver, IdleDriver(clock.wall_ms), pods=peer.data / "pods", capacity=capacity,
-        now_ms=now_ms,
+        client, driver, IdleDriver(clock.wall_ms), announcer, pods=peer.data / "pods",
+        capacity=capacity, now_ms=now_ms,
     )  # fmt: skip
-    proxy = ServiceProxy(
-        client, name=peer.name, address=address, now_ms=now_ms, say=agent.publisher.say
-    )
     registration = Registration(
         client.resources, name=peer.name, address=address, allocatable=capacity.quantities(),
         now_ms=now_ms,
@@ -108,7 +105,7 @@ async def run_agent(peer: PeerHandle, client: AsyncClient) -> None:
     _log.info("agent_started", address=address, mounts=machine.mounts, podman=machine.podman)
     try:
         async with asyncio.TaskGroup() as group:
-            for part in (agent, proxy, registration, desk):
+            for part in (agent, announcer, proxy, registration, desk):
                 group.create_task(part.run())
     finally:
         driver.close()
@@ -126,7 +123,7 @@ async def _advertised(client: AsyncClient, name: str) -> str:
         await asyncio.sleep(RETRY_S)
 
 
-async def _can_mount() -> bool:
+async def can_mount() -> bool:
     """Whether processes may have mounts of their own here."""
     probe = await asyncio.create_subprocess_exec(
         sys.executable, "-I", "-S", "-c", _TRY_MOUNTS, PROGRAM_ROOT,

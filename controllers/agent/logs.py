@@ -7,28 +7,15 @@ sinceTime, timestamps, limitBytes, follow.
 import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
 from controllers.agent.records import Attempt
+from crdtstate.podaccess import LogQuery
 
-__all__ = ["LogQuery", "read_log"]
+__all__ = ["read_log"]
 
 BLOCK_BYTES, PERIOD_S = 64 << 10, 0.2
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogQuery:
-    """Which lines, and how."""
-
-    tail: int | None = None
-    since: str = ""
-    """RFC 3339 in UTC, as the lines have it; empty: all."""
-    stamped: bool = False
-    bytes_max: int | None = None
-    follow: bool = False
 
 
 def _files(attempt: Attempt) -> list[Path]:

@@ -1,4 +1,4 @@
-"""EDGE: writes what an agent has to say: statuses, deletions of pods that have ended, Events.
+"""EDGE: writes the statuses of pods, and removes the objects of those that have ended.
 
 Invariants:
     PUB-1  A status is written only when it differs from what the API has.
@@ -7,31 +7,23 @@ Invariants:
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, final
+from typing import final
 
 import structlog
 
-from controllers.agent import inputs
+from controllers.agent.announcing import MANAGER
 from controllers.agent.runner import Runner
-from controllers.runtime.actions import Say, difference
+from controllers.runtime.actions import difference
 from controllers.runtime.objects import status_of
-from controllers.runtime.recorder import Recorder
-from crdtstate.client.kinds import EVENTS, PODS
+from crdtstate.client.kinds import PODS
 from crdtstate.client.resources import Resources
-from crdtstate.errors import (
-    AlreadyExistsError,
-    ConflictError,
-    CrdtstateError,
-    InvalidError,
-    NotFoundError,
-)
+from crdtstate.errors import ConflictError, CrdtstateError, InvalidError, NotFoundError
 
 __all__ = ["Publisher"]
 
-MANAGER = "agent"
 TOGETHER_S = 0.05
 RETRY_S, RETRY_S_MAX = 0.5, 10.0
-WORKERS, EVENTS_MAX = 8, 1_000
+TOGETHER = 8
 OWN_FIELDS = frozenset(
     {
         "phase", "conditions", "hostIP", "hostIPs", "podIP", "podIPs", "startTime", "qosClass",
@@ -49,19 +41,12 @@ class Publisher:
         finished: The pod is over here: its object is gone, or another machine's.
     """
 
-    def __init__(
-        self,
-        resources: Resources,
-        component: str,
-        finished: Callable[[Runner], None],
-        now_ms: Callable[[], int],
-    ) -> None:
-        self._resources, self._finished, self._now_ms = resources, finished, now_ms
-        self._recorder = Recorder(component)
+    def __init__(self, resources: Resources, finished: Callable[[Runner], None]) -> None:
+        self._resources, self._finished = resources, finished
         self._dirty: dict[str, Runner] = {}
         self._busy: set[str] = set()
         self._woken = asyncio.Event()
-        self._events: asyncio.Queue[tuple[dict[str, Any], int]] = asyncio.Queue(EVENTS_MAX)
+        self._places = asyncio.Semaphore(TOGETHER)
         self.writes = 0
 
     def touch(self, runner: Runner) -> None:
@@ -69,45 +54,28 @@ class Publisher:
         self._dirty[runner.pod.spec.uid] = runner
         self._woken.set()
 
-    def announce(self, runner: Runner, what: inputs.Announce) -> None:
-        """Write an Event, unless the same was said a moment ago or too much is waiting."""
-        now_ms = self._now_ms()
-        say = Say(
-            kind=PODS, about=runner.body, reason=what.reason, message=what.message,
-            warning=what.type == "Warning",
-        )  # fmt: skip
-        told = self._recorder.event(say, now_ms, now_ms)
-        if told is None or self._events.full():
-            return
-        body, count = told
-        if what.container:
-            body["involvedObject"]["fieldPath"] = f"spec.containers{{{what.container}}}"
-        self._events.put_nowait((body, count))
-
     async def run(self) -> None:
         """Write, for ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._write_events())
-            for _ in range(WORKERS):
-                group.create_task(self._work())
-
-    async def _work(self) -> None:
-        while True:
-            await self._woken.wait()
-            await asyncio.sleep(TOGETHER_S)  # What happens together is written together.
-            ready = [uid for uid in self._dirty if uid not in self._busy]
-            if not ready:
+            while True:
+                await self._woken.wait()
+                await asyncio.sleep(TOGETHER_S)  # What happens together is written together.
                 self._woken.clear()
-                continue
-            uid = ready[0]
-            runner = self._dirty.pop(uid)
-            self._busy.add(uid)
-            try:
+                ready = {u: r for u, r in self._dirty.items() if u not in self._busy}
+                for uid, runner in ready.items():
+                    del self._dirty[uid]
+                    self._busy.add(uid)
+                    group.create_task(self._work(uid, runner))
+
+    async def _work(self, uid: str, runner: Runner) -> None:
+        """Write for one pod; what happens to it meanwhile is written next."""
+        try:
+            async with self._places:
                 await self._publish(runner)
-            finally:
-                self._busy.discard(uid)
-                if uid in self._dirty:
-                    self._woken.set()
+        finally:
+            self._busy.discard(uid)
+            if uid in self._dirty:
+                self._woken.set()
 
     async def _publish(self, runner: Runner) -> None:
         delay_s = RETRY_S
@@ -148,25 +116,3 @@ class Publisher:
                 PODS, meta["name"], meta["namespace"], uid=meta["uid"], grace_seconds=0
             )
             self._finished(runner)
-
-    async def _write_events(self) -> None:
-        while True:
-            body, count = await self._events.get()
-            try:
-                await self._write_event(body, count)
-            except CrdtstateError as error:
-                _log.info("event_not_written", reason=error.message)
-
-    async def _write_event(self, body: dict[str, Any], count: int) -> None:
-        if count == 1:
-            try:
-                await self._resources.create(EVENTS, body, manager=MANAGER)
-            except AlreadyExistsError:
-                pass
-            else:
-                return
-        change = {"count": count, "lastTimestamp": body["lastTimestamp"]}
-        meta = body["metadata"]
-        await self._resources.patch(
-            EVENTS, meta["name"], change, meta["namespace"], manager=MANAGER
-        )

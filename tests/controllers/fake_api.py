@@ -62,6 +62,7 @@ class FakeApi:
     lag_s: float = 0.0
     """How late watches tell what happened."""
     down: bool = False
+    unready: bool = False
 
     def client(self) -> AsyncClient:
         """Return a client that talks to this peer."""
@@ -197,7 +198,11 @@ class FakeApi:
         if path == "/members":
             return {"members": self.members}
         if path == "/status":
-            return {"name": "fake", "origin": "1", "revision": "1", "token": "", "linked": []}
+            return {
+                "name": "fake", "origin": "1", "revision": "1", "token": "", "linked": [],
+                "ready": not self.unready, "reason": "", "members": 1, "minority": False,
+                "conflicts": 0,
+            }  # fmt: skip
         resource, namespace, name, part = split(path)
         data = json.loads(body) if body else {}
         key = (resource, namespace, name)
