@@ -110,6 +110,9 @@ class Backend(Protocol):
     def wall_ms(self) -> int:
         """The wall clock."""
 
+    def now_ms(self) -> int:
+        """The monotonic clock."""
+
     def peer_name(self, origin: int) -> str | None:
         """Return the member that writes under `origin`, when it is known."""
 

@@ -11,6 +11,7 @@ from typing import Any, final
 
 from crdtstate.api.dispatch import Dispatcher
 from crdtstate.api.kube.feed import Feed
+from crdtstate.api.kube.server import KubeApi
 from crdtstate.daemon.cluster import PeerCluster
 from crdtstate.daemon.committer import Committer, Done, ThreadCommitter
 from crdtstate.daemon.config import PeerConfig, parse_address
@@ -105,13 +106,15 @@ def assemble(
         _mesh_config(config, keeper), driver,
         network=around.network, clock=around.clock, rng=around.rng,
     )  # fmt: skip
-    dispatcher = Dispatcher(driver, auth_tokens)
+    feed = Feed(driver, keeper.cluster_id)
+    kube = KubeApi(driver, feed, around.rng or random.Random())
+    dispatcher = Dispatcher(driver, auth_tokens, kube)
     driver.cluster = PeerCluster(
         driver, mesh, cluster_id=keeper.cluster_id, dev=config.dev, backup=keeper.backup,
         keys=keeper.keys, save_keys=keeper.save_keys,
-        watches_open=lambda: dispatcher.watching.open,
+        watches_open=lambda: dispatcher.watching.open + kube.watching.open,
     )  # fmt: skip
-    return Assembled(replica, driver, mesh, dispatcher, Feed(driver, keeper.cluster_id))
+    return Assembled(replica, driver, mesh, dispatcher, feed)
 
 
 def _replica_config(config: PeerConfig, keeper: Keeper) -> ReplicaConfig:

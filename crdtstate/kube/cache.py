@@ -20,10 +20,10 @@ from typing import Literal, NamedTuple, final
 
 from crdtstate.crdt.record import winner
 from crdtstate.kube.keys import ObjectKey
-from crdtstate.kube.marks import DELETED, mark_of, overlooked, seen_by
 from crdtstate.kube.reading import Shown, choose_shown
 from crdtstate.kube.statuses import StatusError
 from crdtstate.kube.versions import VersionClock
+from crdtstate.store.marks import DELETED, mark_of, overlooked, seen_by
 
 __all__ = ["CachedObject", "Event", "Gone", "ObjectCache"]
 

@@ -10,8 +10,9 @@
     everything else     one leaf, replaced whole: scalars, atomic lists and objects
     whole objects       "*" -> {…}                     Lease, Event, a helm release
 
-A key or an element in a step is canonical JSON. The steps say what they are, so that `rendering`
-needs no schema: a peer without the CRD stores and forwards an object, and joins it as others do.
+A key or an element in a step is canonical JSON, as in fieldsV1. The steps say what they are, so
+that `rendering` needs no schema: a peer without the CRD stores and forwards an object, and joins it
+as others do.
 
 **An item's presence is a cell of its own, and a removal hides.** Whoever changes something in an
 item says again that it is there. So an item removed on one side and changed on the other is shown
@@ -28,16 +29,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
-import msgspec
-
 from crdtstate.crdt.codec import encode_value, read_value
 from crdtstate.crdt.record import Cell, Path, winner
 from crdtstate.errors import InvalidError, TooLargeError
-from crdtstate.kube.schema import ANY, Schema
+from crdtstate.kube.fieldset import element_text, item_key
+from crdtstate.kube.schema import ANY, Schema, child
 
 __all__ = [
     "EMPTY", "FALSE", "FIELD", "ITEM", "MEMBER", "ORDER", "TRUE", "WHOLE",
-    "Flat", "encode_leaf", "flatten", "is_derived", "is_item", "is_shown", "leaf_of", "path_text",
+    "Flat", "encode_leaf", "flatten", "is_item", "is_shown", "leaf_of", "path_text",
     "present_of", "value_of",
 ]  # fmt: skip
 
@@ -47,7 +47,7 @@ WHOLE: Path = ("*",)
 TRUE, FALSE = b"\xf5", b"\xf4"  # CBOR of the two presence values.
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 64) - 1
 _SCALARS = (str, int, float, bool)
-_encode_json = msgspec.json.Encoder(order="sorted").encode
+ELEMENTS = {FIELD: "f:", ITEM: "k:", MEMBER: "v:"}  # Steps as path elements of fieldsV1.
 
 
 @final
@@ -79,9 +79,8 @@ def _fields(flat: Flat, schema: Schema, value: Mapping[str, Any], path: Path, ro
     if not value:
         flat.leaves[*path, EMPTY] = {}
         return
-    properties, other = schema.properties, schema.additional or ANY
-    for name, child in value.items():
-        _walk(flat, properties.get(name, other), child, (*path, FIELD + name), room - 1)
+    for name, part in value.items():
+        _walk(flat, child(schema, name), part, (*path, FIELD + name), room - 1)
 
 
 def _walk(flat: Flat, schema: Schema, value: Any, path: Path, room: int) -> None:
@@ -96,7 +95,7 @@ def _walk(flat: Flat, schema: Schema, value: Any, path: Path, room: int) -> None
             _items(flat, schema, value, steps, path, room)
             return
         if schema.list_type == "set" and all(type(v) in _SCALARS for v in value):
-            _members(flat, value, path)
+            _members(flat, schema, value, path)
             return
     if kind in (dict, list, int, float):
         _check_leaf(value, path, room)
@@ -124,8 +123,8 @@ def _items(
                 _fields(flat, item_schema, item, place, room - 1)
 
 
-def _members(flat: Flat, value: list[Any], path: Path) -> None:
-    steps = list(dict.fromkeys(MEMBER + _encode_json(element).decode() for element in value))
+def _members(flat: Flat, schema: Schema, value: list[Any], path: Path) -> None:
+    steps = list(dict.fromkeys(_step(MEMBER, item_key(schema, element)) for element in value))
     flat.orders[path] = steps
     if not steps:
         flat.leaves[*path, EMPTY] = []
@@ -135,20 +134,16 @@ def _members(flat: Flat, value: list[Any], path: Path) -> None:
 
 def _item_steps(schema: Schema, value: list[Any]) -> list[str] | None:
     """Return the steps of a keyed list's items; None when it has to be one leaf."""
-    properties = schema.items.properties if schema.items else {}
-    steps: dict[str, None] = {}
-    for item in value:
-        if type(item) is not dict:
-            return None
-        key = {}
-        for name in schema.list_keys:
-            known = properties.get(name)
-            part = item.get(name, known.default if known and known.has_default else None)
-            if type(part) not in _SCALARS:
-                return None
-            key[name] = part
-        steps[ITEM + _encode_json(key).decode()] = None
-    return list(steps) if len(steps) == len(value) else None
+    keys = dict.fromkeys(item_key(schema, item) for item in value)
+    if None in keys or len(keys) != len(value):
+        return None
+    return [_step(ITEM, key) for key in keys]
+
+
+def _step(kind: str, key: str | None) -> str:
+    """Return the step of a path element of fieldsV1: both name items alike."""
+    assert key is not None
+    return kind + key[2:]
 
 
 def _check_leaf(value: Any, path: Path, room: int) -> None:
@@ -204,11 +199,6 @@ def value_of(data: bytes) -> Any:
     return read_value(data)
 
 
-def is_derived(path: Path) -> bool:
-    """Tell whether the cell joins by a rule of its own: orders, marks, managers, generations."""
-    return any(step[:1] == DERIVED for step in path)
-
-
 def is_item(path: Path) -> bool:
     """Tell whether the cell is the presence of an item of a keyed list."""
     return path != () and path[-1][:1] == ITEM
@@ -226,22 +216,14 @@ def is_shown(cell: Cell) -> bool:
 
 def path_text(path: Path) -> str:
     """Return the path as people read it: `.spec.containers[name="web"].image`."""
-    parts: list[str] = []
-    for step in path:
-        kind, rest = step[:1], step[1:]
-        if kind == FIELD:
-            plain = rest.replace("_", "").replace("-", "").isalnum()
-            parts.append(f".{rest}" if plain else f'["{rest}"]')
-        elif kind == ITEM:
-            parts.append(f"[{_key_text(rest)}]")
-        elif kind == MEMBER:
-            parts.append(f"[={rest}]")
-    return "".join(parts) or "."
+    return "".join(_step_text(step) for step in path) or "."
 
 
-def _key_text(rest: str) -> str:
+def _step_text(step: str) -> str:
+    kind = ELEMENTS.get(step[:1])
+    if kind is None:
+        return ""
     try:
-        key = msgspec.json.decode(rest, type=dict[str, Any])
-    except msgspec.DecodeError:
-        return rest
-    return ",".join(f"{name}={_encode_json(part).decode()}" for name, part in key.items())
+        return element_text(kind + step[1:])
+    except (ValueError, AttributeError):  # Of a peer that is none of ours.
+        return f"[{step[1:]}]"

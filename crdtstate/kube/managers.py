@@ -6,19 +6,20 @@ manager that applied on two sides of a partition owns what it applied on either.
 Source: structured-merge-diff's FieldsV1.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from crdtstate.crdt.record import Cell, Path, Record
-from crdtstate.kube.cells import FIELD, ITEM, MEMBER, value_of
+from crdtstate.kube.cells import ELEMENTS, value_of
+from crdtstate.kube.fieldset import FieldSet
 
-__all__ = ["MANAGED", "entry_cells", "join_fields", "managers_of", "owners_of"]
+__all__ = ["MANAGED", "entry_cells", "joined_entry", "managers_of", "owners_of"]
 
 MANAGED = "@managed"
 _NAMED = ("manager", "operation", "apiVersion", "subresource")
-_KINDS = {FIELD: "f:", ITEM: "k:", MEMBER: "v:"}
 _encode_json = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -59,31 +60,18 @@ def _entry(name: str, cell: Cell) -> dict[str, Any] | None:
 
 def joined_entry(cell: Cell) -> dict[str, Any]:
     """Return the union of a register's siblings: {fieldsV1, time}, as far as there."""
+    values = [value_of(cell[dot][1]) for dot in sorted(cell)]
+    entries = [value for value in values if type(value) is dict]
+    if len(entries) < 2:
+        return entries[0] if entries else {}
     joined: dict[str, Any] = {}
-    for dot in sorted(cell):
-        value = value_of(cell[dot][1])
-        if type(value) is not dict:
-            continue
-        fields, time = value.get("fieldsV1"), value.get("time")
-        if type(fields) is dict:
-            known = joined.get("fieldsV1")
-            joined["fieldsV1"] = fields if known is None else join_fields(known, fields)
-        if type(time) is str:
-            joined["time"] = max(time, joined.get("time", ""))
-    return joined
-
-
-def join_fields(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the union of two sets in the form of fieldsV1."""
-    joined = dict(a)
-    for name, below in b.items():
-        known = joined.get(name)
-        if known is None or known == below:
-            joined[name] = below
-        elif type(known) is dict and type(below) is dict:
-            # A leaf is a member itself; once there is something below it, "." has to say so.
-            both = join_fields(known, below)
-            joined[name] = both if known and below else {**both, ".": {}}
+    fields = FieldSet()
+    for entry in entries:
+        with suppress(ValueError):  # Of a peer that is none of ours.
+            fields = fields.union(FieldSet.from_v1(entry.get("fieldsV1")))
+        if type(entry.get("time")) is str:
+            joined["time"] = max(entry["time"], joined.get("time", ""))
+    joined["fieldsV1"] = fields.to_v1()
     return joined
 
 
@@ -104,7 +92,7 @@ def owners_of(record: Record, path: Path, dots: Iterable[Any]) -> list[str]:
 
 def _owns(fields: Any, path: Path) -> bool:
     for step in path:
-        kind = _KINDS.get(step[:1])
+        kind = ELEMENTS.get(step[:1])
         if type(fields) is not dict or kind is None:
             return False
         fields = fields.get(kind + step[1:])

@@ -2,8 +2,8 @@
 
 Invariants:
     OBJ-2  A deletion is never undone: a creation after it is another object, with another uid.
-    OBJ-4  Of two objects under one name (both sides deleted and created, differently often) the one
-           created last is seen; the other is reported.
+    OBJ-4  Of several objects under one name, one that is not marked for deletion is seen before one
+           that is, then the one created last.
 """
 
 from collections.abc import Iterable
@@ -16,9 +16,9 @@ from crdtstate.crdt.record import LIFE, Record, winner
 from crdtstate.kube.cells import value_of
 from crdtstate.kube.keys import ObjectKey
 from crdtstate.kube.managers import managers_of
-from crdtstate.kube.marks import mark_of
 from crdtstate.kube.rendering import render_content
 from crdtstate.kube.uids import uid_text
+from crdtstate.store.marks import DELETED, mark_of
 from crdtstate.store.ports import Family, Reader
 from crdtstate.store.table import prefix_end
 from crdtstate.store.views import decode_life, encode_life, version_of
@@ -96,8 +96,9 @@ def render(key: ObjectKey, record_id: bytes, record: Record, data: bytes) -> Sho
 
 
 def choose_shown(lives: Iterable[Shown]) -> Shown | None:
-    """Return which of the records of one key a reader sees: not gone, and created last (OBJ-4)."""
-    return max((s for s in lives if not s.gone), key=lambda s: s.stamp, default=None)
+    """Return which of the records of one key a reader sees, None when all are gone (OBJ-4)."""
+    there = (s for s in lives if not s.gone)
+    return max(there, key=lambda s: (DELETED not in s.record, s.stamp), default=None)
 
 
 def read_lives(reader: Reader, key: ObjectKey) -> list[Shown]:

@@ -23,12 +23,12 @@ from crdtstate.kube.cells import (
     TRUE,
     Flat,
     encode_leaf,
-    is_derived,
     is_item,
     is_shown,
     present_of,
 )
 from crdtstate.kube.rendering import list_order
+from crdtstate.store.conflicts import is_derived
 
 if TYPE_CHECKING:
     from crdtstate.store.planner import Planner

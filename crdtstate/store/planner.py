@@ -154,19 +154,15 @@ class Planner:
             number += 1
 
     def begin_life(self, key: bytes) -> tuple[bytes, int]:
-        """Return the record id and incarnation under which `key` is created anew, its lives ended.
-
-        Greater than every incarnation known here, so that it is never one that was before.
-        """
+        """Return the record id and incarnation of a new life beside whatever is there."""
         number = self.next_incarnation(key)
-        self.delete(key)
         record_id = make_record_id(key, number)
         if number:
             self._fresh.setdefault(key, []).append(record_id)
         return record_id, number
 
     def next_incarnation(self, key: bytes) -> int:
-        """Return the incarnation that `begin_life` would take."""
+        """Return the incarnation that `begin_life` takes: greater than every one known here."""
         grave = self.table.grave(key)
         known = [-1 if grave is None else grave, self._ended.get(key, -1)]
         known += [split_record_id(r)[1] for r in self.lives(key) if self.encoded(r)]

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, final
 
 from crdtstate.crdt.codec import decode_record, read_value, register_value
 from crdtstate.crdt.dots import Dot
-from crdtstate.crdt.record import LIFE, Cell, Record, true_conflicts, winner
-from crdtstate.store.document import APPLIED, ORDER, display_path
+from crdtstate.crdt.record import LIFE, Cell, Record, winner
+from crdtstate.store.conflicts import concurrent_paths, is_derived
+from crdtstate.store.document import display_path
 from crdtstate.store.ports import Family, Reader
 from crdtstate.store.table import prefix_end
 from crdtstate.store.transaction import split_record_id
@@ -61,13 +62,8 @@ def _losers(view: View) -> int:
         return 0
     return sum(
         len({value for _, value in view.record[path].values()}) - 1
-        for path in _reported(view.record)
+        for path in concurrent_paths(view.record)
     )
-
-
-def _reported(record: Record) -> list[Any]:
-    """The conflicts that people are told of: not those of derived cells, which join by rule."""
-    return [p for p in true_conflicts(record) if p == LIFE or (p[0] != APPLIED and p[-1] != ORDER)]
 
 
 def list_views(
@@ -156,11 +152,11 @@ def _conflicts_of(reader: Reader, record_id: bytes) -> Iterator[ConflictFound]:
     record = decode_record(data)
     if LIFE not in record:
         for path in sorted(record):
-            if path[0] != APPLIED and path[-1] != ORDER:
+            if not is_derived(path):
                 values = _values(path, record[path], nobody_wins=True)
                 yield ConflictFound(name, display_path(path), "update_after_delete", values)
         return
-    for path in _reported(record):
+    for path in concurrent_paths(record):
         values = _values(path, record[path], nobody_wins=False)
         yield ConflictFound(name, display_path(path), "concurrent_values", values)
     yield from _lost_lives(reader, key, record_id, record)

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from typing import final
 
 from crdtstate.crdt.codec import decode_record, encode_record, is_register
-from crdtstate.crdt.record import LIFE, Record, true_conflicts
+from crdtstate.crdt.record import Record
+from crdtstate.store.conflicts import holds_conflict, is_readable
 from crdtstate.store.fingerprint import Fingerprint
 from crdtstate.store.ports import Batch, Family, Reader, Snapshot, Storage
 from crdtstate.store.transaction import make_record_id, split_record_id
@@ -124,9 +125,7 @@ class Table:
             self._system_changed = True
         plain = data is not None and is_register(data)
         if not plain or (before is not None and not is_register(before)):
-            cells = record or {}
-            holds = bool(cells) and (LIFE not in cells or bool(true_conflicts(cells)))
-            self._index_conflict(record_id, holds=holds)
+            self._index_conflict(record_id, holds=holds_conflict(record or {}))
         if record_id.index(0) != len(record_id) - 1:  # Not the first life: TAB-2.
             name, incarnation = split_record_id(record_id)
             self.raise_grave(name, incarnation - 1)
@@ -141,12 +140,12 @@ class Table:
         alive = []
         for record_id in self.lives(key):
             data = self.get_encoded(record_id)
-            if data and (is_register(data) or LIFE in decode_record(data)):
+            if data and (is_register(data) or is_readable(decode_record(data))):
                 alive.append((record_id, data))
         for record_id, data in alive:
             holds = len(alive) > 1
             if not holds and not is_register(data):
-                holds = bool(true_conflicts(decode_record(data)))
+                holds = holds_conflict(decode_record(data))
             self._index_conflict(record_id, holds=holds)
 
     def _index_conflict(self, record_id: bytes, *, holds: bool) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
-from crdtstate.kube.objects import Change, Context, EditResult, Live, Removal, Target, edit
+from crdtstate.kube.editing import edit
+from crdtstate.kube.objects import Change, Context, EditResult, Live, Removal, Target
 from crdtstate.kube.reading import Shown, choose_shown, read_lives
 from crdtstate.kube.resources import Resource
 from crdtstate.kube.schema import ANY, Schema
@@ -90,6 +91,11 @@ def setting(wanted: dict[str, Any]) -> Change:
         return {**wanted, "metadata": {**live.body["metadata"], **wanted.get("metadata", {})}}
 
     return change
+
+
+def exactly(wanted: dict[str, Any]) -> Change:
+    """Return a change that wants this body and no other metadata."""
+    return lambda _live, _context: deepcopy(wanted)
 
 
 def altering(alter: Callable[[dict[str, Any]], object]) -> Change:

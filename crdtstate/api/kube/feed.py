@@ -19,8 +19,9 @@ from crdtstate.api.ports import Backend
 from crdtstate.crdt.codec import decode_record
 from crdtstate.errors import CompactedError, CrdtstateError, UnavailableError
 from crdtstate.kube.cache import CachedObject, ObjectCache
+from crdtstate.kube.editing import edit
 from crdtstate.kube.keys import KEYS_FIRST, KEYS_STOP, ObjectKey, decode_key
-from crdtstate.kube.objects import Change, EditResult, Target, edit
+from crdtstate.kube.objects import Change, EditResult, Target
 from crdtstate.kube.reading import Shown, read_lives, render
 from crdtstate.replica.events import Outcome
 from crdtstate.store import operations as ops

@@ -74,7 +74,8 @@ BODIES: list[dict[str, Any]] = [
         "group": "demo.example.com", "scope": "Namespaced",
         "names": {"plural": "widgets", "kind": "Widget"},
         "versions": [{"name": "v1", "served": True, "storage": False,
-            "subresources": {"status": {}}, "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": {
+            "subresources": {"status": {}},
+            "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": {
                 "type": "object", "x-kubernetes-preserve-unknown-fields": True,
                 "properties": {
                     "a": {"type": "array", "items": {"type": "string", "enum": ["x", {"y": 1}]}},

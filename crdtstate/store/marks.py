@@ -1,4 +1,4 @@
-"""Deletion is a mark: a cell that says when, with how much grace, and what the deleter had seen.
+"""An object's deletion is a mark: a cell that says when, how gently, and what had been seen.
 
     ("@deleted",) -> [milliseconds since 1970, grace in seconds, [origin, seq, …]]
 
@@ -15,14 +15,15 @@ Invariants:
 from collections.abc import Iterator
 from typing import NamedTuple, final
 
+from crdtstate.crdt.codec import encode_value, read_value
 from crdtstate.crdt.dots import Dot, covers
 from crdtstate.crdt.record import LIFE, Path, Record
-from crdtstate.kube.cells import DERIVED, FIELD, encode_leaf, value_of
 
 __all__ = ["DELETED", "Mark", "mark_of", "overlooked", "seen_by"]
 
 DELETED: Path = ("@deleted",)
-_FINALIZERS: Path = (FIELD + "metadata", FIELD + "finalizers")
+_FINALIZERS: Path = (".metadata", ".finalizers")
+_DERIVED = "@"
 
 
 @final
@@ -36,13 +37,13 @@ class Mark(NamedTuple):
     def encode(self) -> bytes:
         """Return the cell's value."""
         flat = [n for origin in sorted(self.seen) for n in (origin, self.seen[origin])]
-        return encode_leaf([self.at_ms, self.grace_s, flat])
+        return encode_value([self.at_ms, self.grace_s, flat])
 
 
 def mark_of(record: Record) -> Mark | None:
     """Return the join of the concurrent marks, None when there is none (DEL-1)."""
     cell = record.get(DELETED)
-    marks = [_decode(value_of(data)) for _, data in cell.values()] if cell else []
+    marks = [_decode(read_value(data)) for _, data in cell.values()] if cell else []
     if not marks:
         return None
     seen: dict[int, int] = {}
@@ -76,7 +77,7 @@ def overlooked(record: Record, mark: Mark) -> Iterator[tuple[Path, Dot]]:
         return
     own = record[DELETED].keys()
     for path in sorted(record):
-        if path == LIFE or path[0][:1] == DERIVED or path[:2] == _FINALIZERS:
+        if path == LIFE or path[0][:1] == _DERIVED or path[:2] == _FINALIZERS:
             continue
         for dot in sorted(record[path]):
             if not covers(mark.seen, dot) and dot not in own:
