@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import socket
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from controllers.agent.environment import service_links
 from controllers.agent.launching import Machine, StartRefused, plan_launch, refusal_of
 from controllers.agent.podspec import ContainerSpec, Handler, PodSpec
 from controllers.agent.prober import Verdict, ask
-from controllers.agent.processes import PROGRAM_ROOT, Processes, StartError
+from controllers.agent.processes import Processes, StartError, bare_program
 from controllers.agent.records import Attempt, PodDirectory
 from controllers.agent.references import ConfigError, Lookup, names_of
 from controllers.agent.volumes import Facts, content_of, place_of, write_volume
@@ -30,9 +29,7 @@ __all__ = ["DRIVER_ANNOTATION", "Driver", "IdleDriver", "Place", "ProcessDriver"
 
 DRIVER_ANNOTATION = "crdtstate.io/driver"
 """On a Pod: `noop` runs nothing, and says that it runs."""
-_INSIDE = (
-    "import sys; sys.path.append(sys.argv.pop()); from controllers.agent.inside import main; main()"
-)
+_INSIDE = "from controllers.agent.inside import main; main()"
 Tell = Callable[[inputs.Input], None]
 
 
@@ -211,7 +208,7 @@ class ProcessDriver:
                 return False, "the container does not run"
             fields = {name: launch[name] for name in ("cwd", "uid", "gid", "groups", "env")}
             given = {**fields, "pid": run["pid"], "argv": list(handler.command)}
-            command = [sys.executable, "-I", "-S", "-c", _INSIDE, json.dumps(given), PROGRAM_ROOT]
+            command = bare_program(_INSIDE, json.dumps(given))
         return await ask(handler, host=place.pod_ip, timeout_ms=timeout_ms, command=command)
 
 

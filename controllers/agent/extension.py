@@ -20,7 +20,7 @@ from controllers.agent.announcing import Announcer
 from controllers.agent.desk import PodDesk
 from controllers.agent.driver import IdleDriver, ProcessDriver
 from controllers.agent.launching import Machine
-from controllers.agent.processes import PROGRAM_ROOT
+from controllers.agent.processes import bare_program
 from controllers.agent.proxy import ServiceProxy
 from controllers.agent.registration import Registration
 from controllers.agent.usage import memory_total_bytes, processors
@@ -34,10 +34,7 @@ __all__ = ["AgentExtension", "can_mount"]
 PODS_MAX = 1_000
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
 RETRY_S = 1.0
-_TRY_MOUNTS = (
-    "import sys; sys.path.append(sys.argv[1]); "
-    "from controllers.agent.mounts import enter_namespace; enter_namespace()"
-)
+_TRY_MOUNTS = "from controllers.agent.mounts import enter_namespace; enter_namespace()"
 _log = structlog.get_logger("controllers.agent")
 
 
@@ -126,8 +123,7 @@ async def _advertised(client: AsyncClient, name: str) -> str:
 async def can_mount() -> bool:
     """Whether processes may have mounts of their own here."""
     probe = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-S", "-c", _TRY_MOUNTS, PROGRAM_ROOT,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+        *bare_program(_TRY_MOUNTS), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     return await probe.wait() == 0

@@ -17,15 +17,26 @@ import controllers
 from controllers.agent.records import Attempt, write_json
 from controllers.agent.shim import read_start_ticks
 
-__all__ = ["PROGRAM_ROOT", "Processes", "StartError"]
+__all__ = ["Processes", "StartError", "bare_program"]
 
 LOG_BYTES_MAX, LOG_FILES_MAX = 10 << 20, 5
 START_S = 60.0
-_PROGRAM = (
-    "import sys; sys.path.append(sys.argv[2]); from controllers.agent.shim import main; "
-    "main(sys.argv[1])"
-)
-PROGRAM_ROOT = str(Path(controllers.__file__).parents[1])
+_SHIM = "from controllers.agent.shim import main; main(sys.argv[1])"
+_ROOT = str(Path(controllers.__file__).parents[1])
+_BARE = """
+import sys, types
+root = sys.argv.pop()
+for name in ("controllers", "controllers.agent"):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [root + "/" + name.replace(".", "/")]
+"""
+"""So that a program imports a module of ours without all that its packages import."""
+
+
+def bare_program(code: str, *arguments: str) -> list[str]:
+    """Return the command line of a small program: Python without site-packages."""
+    return [sys.executable, "-I", "-S", "-c", _BARE + code, *arguments, _ROOT]
+
 
 
 @final
@@ -58,7 +69,7 @@ class Processes:
             limits = {"log_bytes_max": LOG_BYTES_MAX, "log_files_max": LOG_FILES_MAX}
             write_json(attempt.path / "launch.json", {**launch, **limits})
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", "-c", _PROGRAM, str(attempt.path), PROGRAM_ROOT,
+                *bare_program(_SHIM, str(attempt.path)),
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
