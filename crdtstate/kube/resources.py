@@ -56,7 +56,12 @@ class Resource:
 
     @property
     def stored_as(self) -> str:
-        """The name under which all versions of the kind are stored: `group/plural`."""
+        """The name under which all versions of the kind are stored: `group/plural`.
+
+        Events have two groups, and are stored once.
+        """
+        if self.plural == "events" and self.group == "events.k8s.io":
+            return "/events"
         return f"{self.group}/{self.plural}"
 
 

@@ -49,7 +49,7 @@ def is_type(value: Any, wanted: str) -> bool:
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
-    "array": (list,), "object": (dict,),
+    "array": (list,), "object": (dict,), "null": (type(None),),
 }  # fmt: skip
 
 
@@ -62,10 +62,12 @@ def rules_of(schema: Schema) -> tuple[Rule, ...]:
 def value_causes(raw: Mapping[str, Any], value: Any, path: str) -> list[Cause]:
     """Check a value against a raw OpenAPI node, descending: for the combinators' branches."""
     declared = raw.get("type")
-    if value is None and raw.get("nullable"):
+    given = declared if isinstance(declared, list) else [declared] if declared else []
+    if value is None and (raw.get("nullable") or "null" in given):
         return []
-    if isinstance(declared, str) and not is_type(value, declared):
-        return [c.type_invalid(path, value, declared)]
+    types = [wanted for wanted in given if wanted != "null"]
+    if types and not any(is_type(value, wanted) for wanted in types):
+        return [c.type_invalid(path, value, types[0])]
     found = [cause for rule in _compile(raw) for cause in rule(value, path)]
     if isinstance(value, dict):
         found += [
