@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_objects", "objects"]
 
-_WATCH_S = 8.0
+_WATCH_S = 4.0
 # Invalid: a finalizer for what is being deleted.
 _REFUSED = (AlreadyExistsError, ConflictError, InvalidError, NotFoundError)
 
