@@ -154,6 +154,13 @@ class Controlled:
         """End all cuts."""
         self.world.wire.heal()
 
+    async def warm(self) -> None:
+        """Wait until every peer knows every Node, and controllers share the work."""
+        for host in self.world.hosts:
+            while len((await self.ask(host.name, _nodes)).items) < len(self.world.hosts):
+                await asyncio.sleep(0.5)
+        await asyncio.sleep(5)
+
     async def until(
         self, condition: Callable[[], bool], what: str, deadline_s: float = 60.0
     ) -> float:
@@ -201,6 +208,10 @@ class Controlled:
                 await asyncio.sleep(0.5)
 
 
+async def _nodes(client: AsyncClient) -> ResourceList:
+    return await client.resources.list(NODES)
+
+
 async def _register(client: AsyncClient, name: str) -> None:
     if await client.resources.get(NODES, name) is None:
         with contextlib.suppress(AlreadyExistsError):
@@ -224,12 +235,24 @@ def play(
     story: Callable[[Controlled], Coroutine[Any, Any, None]],
     names: str = "abc",
     classes: tuple[type, ...] = BASIC,
-) -> Controlled:
-    """Run a story to its end; the world is left as it was then."""
+) -> None:
+    """Run a story to its end."""
     was_on = gc.isenabled()
     gc.disable()  # A collection would close coroutines of dead lives at random moments.
     hook = sys.unraisablehook
-    controlled = Controlled(seed, names, classes)
+    try:
+        _play(Controlled(seed, names, classes), story)
+    finally:
+        sys.unraisablehook = lambda _: None  # What is left of the run may not act any more.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            gc.collect()
+        sys.unraisablehook = hook
+        if was_on:
+            gc.enable()
+
+
+def _play(controlled: Controlled, story: Callable[[Controlled], Coroutine[Any, Any, None]]) -> None:
     world = controlled.world
 
     async def main() -> None:
@@ -247,11 +270,3 @@ def play(
             life.alive = False
         with contextlib.suppress(Exception):
             world.loop.close()
-        sys.unraisablehook = lambda _: None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            gc.collect()
-        sys.unraisablehook = hook
-        if was_on:
-            gc.enable()
-    return controlled
