@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from crdtstate.api.dispatch import Dispatcher
+from crdtstate.api.kube.elsewhere import Relay
 from crdtstate.api.kube.feed import Feed
 from crdtstate.api.kube.server import KubeApi
 from crdtstate.daemon.cluster import PeerCluster
@@ -36,6 +37,7 @@ class Surroundings:
     network: Network | None = None
     clock: Clock | None = None
     rng: random.Random | None = None
+    relay: Relay | None = None
 
 
 @final
@@ -69,6 +71,7 @@ class Assembled:
     mesh: Mesh
     dispatcher: Dispatcher
     feed: Feed
+    kube: KubeApi
 
     async def start(self) -> None:
         """Open the sockets of gossip and begin. Raises: InvalidError when an address is taken."""
@@ -107,14 +110,14 @@ def assemble(
         network=around.network, clock=around.clock, rng=around.rng,
     )  # fmt: skip
     feed = Feed(driver, keeper.cluster_id)
-    kube = KubeApi(driver, feed, around.rng or random.Random())
+    kube = KubeApi(driver, feed, around.rng or random.Random(), around.relay)
     dispatcher = Dispatcher(driver, auth_tokens, kube)
     driver.cluster = PeerCluster(
         driver, mesh, cluster_id=keeper.cluster_id, dev=config.dev, backup=keeper.backup,
         keys=keeper.keys, save_keys=keeper.save_keys,
         watches_open=lambda: dispatcher.watching.open + kube.watching.open,
     )  # fmt: skip
-    return Assembled(replica, driver, mesh, dispatcher, feed)
+    return Assembled(replica, driver, mesh, dispatcher, feed, kube)
 
 
 def _replica_config(config: PeerConfig, keeper: Keeper) -> ReplicaConfig:
