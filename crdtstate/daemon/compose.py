@@ -13,6 +13,7 @@ from crdtstate.api.dispatch import Dispatcher
 from crdtstate.api.kube.elsewhere import Relay
 from crdtstate.api.kube.feed import Feed
 from crdtstate.api.kube.server import KubeApi
+from crdtstate.api.kube.sweeping import Sweeper
 from crdtstate.daemon.cluster import PeerCluster
 from crdtstate.daemon.committer import Committer, Done, ThreadCommitter
 from crdtstate.daemon.config import PeerConfig, parse_address
@@ -72,6 +73,7 @@ class Assembled:
     dispatcher: Dispatcher
     feed: Feed
     kube: KubeApi
+    sweeper: Sweeper
 
     async def start(self) -> None:
         """Open the sockets of gossip and begin. Raises: InvalidError when an address is taken."""
@@ -83,10 +85,12 @@ class Assembled:
             self.mesh.forget(name)
         self.driver.start(self.mesh)
         self.feed.start()
+        self.sweeper.start()
 
     async def stop(self) -> None:
         """Say farewell, then finish the batch in flight."""
         await self.mesh.stop()
+        await self.sweeper.stop()
         await self.feed.stop()
         await self.driver.stop()
 
@@ -117,7 +121,7 @@ def assemble(
         keys=keeper.keys, save_keys=keeper.save_keys,
         watches_open=lambda: dispatcher.watching.open + kube.watching.open,
     )  # fmt: skip
-    return Assembled(replica, driver, mesh, dispatcher, feed, kube)
+    return Assembled(replica, driver, mesh, dispatcher, feed, kube, Sweeper(feed))
 
 
 def _replica_config(config: PeerConfig, keeper: Keeper) -> ReplicaConfig:
