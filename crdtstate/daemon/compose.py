@@ -12,6 +12,7 @@ from typing import Any, final
 from crdtstate.api.dispatch import Dispatcher
 from crdtstate.api.kube.elsewhere import Relay
 from crdtstate.api.kube.feed import Feed
+from crdtstate.api.kube.nodes import NodeBeliefs
 from crdtstate.api.kube.server import KubeApi
 from crdtstate.api.kube.sweeping import Sweeper
 from crdtstate.daemon.cluster import PeerCluster
@@ -73,6 +74,7 @@ class Assembled:
     dispatcher: Dispatcher
     feed: Feed
     kube: KubeApi
+    beliefs: NodeBeliefs
     sweeper: Sweeper
 
     async def start(self) -> None:
@@ -85,11 +87,13 @@ class Assembled:
             self.mesh.forget(name)
         self.driver.start(self.mesh)
         self.feed.start()
+        self.beliefs.start()
         self.sweeper.start()
 
     async def stop(self) -> None:
         """Say farewell, then finish the batch in flight."""
         await self.mesh.stop()
+        await self.beliefs.stop()
         await self.sweeper.stop()
         await self.feed.stop()
         await self.driver.stop()
@@ -121,7 +125,8 @@ def assemble(
         keys=keeper.keys, save_keys=keeper.save_keys,
         watches_open=lambda: dispatcher.watching.open + kube.watching.open,
     )  # fmt: skip
-    return Assembled(replica, driver, mesh, dispatcher, feed, kube, Sweeper(feed))
+    followers = NodeBeliefs(feed), Sweeper(feed)
+    return Assembled(replica, driver, mesh, dispatcher, feed, kube, *followers)
 
 
 def _replica_config(config: PeerConfig, keeper: Keeper) -> ReplicaConfig:
