@@ -17,6 +17,8 @@ from typing import final
 from crdtstate.api.cluster import ClusterHandlers
 from crdtstate.api.exchange import Request, Response, error_response
 from crdtstate.api.keys import KeyHandlers
+from crdtstate.api.kube.routes import is_kube_path
+from crdtstate.api.kube.server import KubeApi
 from crdtstate.api.ports import Backend
 from crdtstate.api.watching import WatchHandler
 from crdtstate.errors import CrdtstateError, NotFoundError
@@ -45,10 +47,17 @@ class MethodError(CrdtstateError):
 
 @final
 class Dispatcher:
-    """Routes of one peer. `auth_tokens` empty: no authorisation (loopback only)."""
+    """Routes of one peer.
 
-    def __init__(self, backend: Backend, auth_tokens: tuple[str, ...] = ()) -> None:
-        self._backend = backend
+    Args:
+        auth_tokens: Empty: no authorisation (loopback only).
+        kube: Serves the resource API; None: there is none.
+    """
+
+    def __init__(
+        self, backend: Backend, auth_tokens: tuple[str, ...] = (), kube: KubeApi | None = None
+    ) -> None:
+        self._backend, self._kube = backend, kube
         self._auth_tokens = tuple(token.encode() for token in auth_tokens)
         keys, cluster = KeyHandlers(backend), ClusterHandlers(backend)
         self.watching = WatchHandler(backend)
@@ -88,7 +97,10 @@ class Dispatcher:
     async def handle(self, request: Request) -> Response:
         """Answer one request; errors become responses, cancellation and bugs pass through."""
         try:
-            response = await self._handle(request)
+            if self._kube is not None and is_kube_path(request.path):
+                response = await self._kube.handle(request, self._authorize, self._covered)
+            else:
+                response = await self._handle(request)
         except CrdtstateError as error:
             response = error_response(error)
         backend = self._backend
@@ -107,15 +119,19 @@ class Dispatcher:
         if handler is None:
             allowed = ", ".join(sorted(methods))
             raise MethodError(f"{request.method} is not one of {allowed}", allowed=allowed)
-        token = request.headers.get("Crdtstate-Token")
-        if token and token != self._backend.token and handler is not self._plain[b"/wait"]["POST"]:
-            await self._backend.wait_covered(token, request.timeout_ms())  # API-1
+        if handler is not self._plain[b"/wait"]["POST"]:
+            await self._covered(request)
         if handler not in self._reading:
             return await handler(request)
         try:
             return await handler(request)
         finally:  # That there is no such key is also something that the state says.
             await self._backend.announced()  # API-3
+
+    async def _covered(self, request: Request) -> None:
+        token = request.headers.get("Crdtstate-Token")
+        if token and token != self._backend.token:
+            await self._backend.wait_covered(token, request.timeout_ms())  # API-1
 
     def _route(self, path: bytes) -> dict[str, Handler]:
         _, _, rest = path.partition(b"/")

@@ -4,6 +4,7 @@ Every limit of the transport is here: body, request line, headers, idle time, gr
 """
 
 import asyncio
+import contextlib
 from typing import Any, final
 
 import structlog
@@ -152,8 +153,15 @@ class HttpServer:
                 await out.write(chunk)  # Waits while the client does not read.
                 await asyncio.sleep(0)  # Others come in between, also when it does read.
             await out.write_eof()
-        except (ConnectionError, asyncio.CancelledError):
-            return out  # The client left, or the peer stops.
+        except ConnectionError:
+            return out  # The client left.
+        except asyncio.CancelledError:
+            # The peer stops, or the client left. Who still reads sees a stream that ended in order,
+            # and comes back; a connection that breaks off is an error to many a client.
+            if out.prepared:
+                with contextlib.suppress(ConnectionError):
+                    await out.write_eof()
+            return out
         finally:
             self._streams.discard(task)
             close = getattr(response.stream, "aclose", None)

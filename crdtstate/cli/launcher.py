@@ -63,7 +63,9 @@ class Look:
     """Why it did not answer; empty while it has never answered."""
 
 
-def plan_peers(count: int, base_port: int, data: Path, *, dev: bool) -> list[Plan]:
+def plan_peers(
+    count: int, base_port: int, data: Path, *, dev: bool, without: Sequence[str] = ()
+) -> list[Plan]:
     """Return the plans of peers a, b, c…: API on base_port + 10 n, gossip on the port above."""
     host = "127.0.0.1"
     names = [chr(ord("a") + n) if count <= 26 else f"peer-{n}" for n in range(count)]
@@ -76,6 +78,8 @@ def plan_peers(count: int, base_port: int, data: Path, *, dev: bool) -> list[Pla
         ]  # fmt: skip
         for other in gossip[:n] + gossip[n + 1 :]:
             arguments += ["--seed", other]
+        for extension in without:
+            arguments += ["--without", extension]
         if dev:
             arguments.append("--dev")
         port = base_port + 10 * n

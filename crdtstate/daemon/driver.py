@@ -321,7 +321,7 @@ class Driver:
 
     async def submit(
         self,
-        operations: Sequence[ops.Operation],
+        operations: Sequence[ops.Intent],
         preconditions: Sequence[ops.Precondition],
         replicas: int | str,
         timeout_ms: int,
@@ -357,6 +357,10 @@ class Driver:
         deadline_ms = self.now_ms() + timeout_ms
         self.step(ev.Wait(request, decode_token(token), replicas, deadline_ms))
         return await request
+
+    def is_stable(self, vector: Mapping[int, int]) -> bool:
+        """Tell whether everyone has `vector`, and nothing concurrent with it is still to come."""
+        return self.replica.waiters.is_stable(dict(vector))
 
     async def announced(self) -> None:
         """Return once all that `storage` holds by now is covered by the token."""

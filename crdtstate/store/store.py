@@ -21,7 +21,7 @@ import msgspec
 from crdtstate.crdt.clock import HybridClock
 from crdtstate.crdt.codec import encode_register, register_dot
 from crdtstate.crdt.dots import Dot, Vector
-from crdtstate.crdt.record import LIFE, apply_drop, apply_set
+from crdtstate.crdt.record import LIFE, apply_drops, apply_set
 from crdtstate.store import operations as ops
 from crdtstate.store.index import Index
 from crdtstate.store.limits import Limits
@@ -114,7 +114,7 @@ class Store:
 
     def submit(
         self,
-        operations: Sequence[ops.Operation],
+        operations: Sequence[ops.Intent],
         preconditions: Sequence[ops.Precondition],
         wall_ms: int,
     ) -> Committed:
@@ -166,7 +166,8 @@ class Store:
                 before = planner.before[record_id]
                 self.table.put_encoded(record_id, before, planner.plain[record_id])
             else:
-                self.table.put(record_id, record)
+                before = self.table.get_encoded(record_id)
+                self.table.put_encoded(record_id, before, planner.encoded(record_id), record)
         self._finish(Transaction(planner.dot, planner.stamp, past, changes), touched, wall_ms)
         return Committed(planner.dot[1], self.index.revision, len(changes), planner.results)
 
@@ -289,18 +290,13 @@ class Store:
                 table.put_encoded(record_id, data, after)
                 return
         record = table.get(record_id)
-        for change in changes:
-            if change.value is None:
-                apply_drop(record, change.path, change.observed)
-            else:
-                apply_set(
-                    record,
-                    change.path,
-                    transaction.dot,
-                    transaction.stamp,
-                    change.value,
-                    change.observed,
-                )
+        # What a drop observed is older than what is set beside it: the order says nothing.
+        drops = {c.path: c.observed for c in changes if c.value is None}
+        if drops:
+            apply_drops(record, drops)
+        for path, value, observed in ((c.path, c.value, c.observed) for c in changes):
+            if value is not None:
+                apply_set(record, path, transaction.dot, transaction.stamp, value, observed)
         table.put(record_id, record)
 
     def _finish(self, transaction: Transaction, touched: list[bytes], wall_ms: int) -> None:

@@ -7,7 +7,8 @@ sums, the index of conflicts, the graves and the expiry queue.
 
 A **grave** is what is remembered of a removed key: the greatest incarnation that it had. The next
 creation takes the one after it, so that late updates to the removed record stay out of the new one
-(DESIGN section 2). Graves are local knowledge, kept as long as the event index reaches.
+(DESIGN section 2). Graves are local knowledge, kept as long as the event index reaches; those of
+objects are kept for good, a hundred bytes each, so that a uid never comes twice.
 
 Invariants:
     TAB-1  Fingerprint, conflict index and records become durable in one batch.
@@ -18,13 +19,15 @@ from collections.abc import Iterator
 from typing import final
 
 from crdtstate.crdt.codec import decode_record, encode_record, is_register
-from crdtstate.crdt.record import LIFE, Record, true_conflicts
+from crdtstate.crdt.record import Record
+from crdtstate.store.conflicts import holds_conflict, is_readable
 from crdtstate.store.fingerprint import Fingerprint
 from crdtstate.store.ports import Batch, Family, Reader, Snapshot, Storage
 from crdtstate.store.transaction import make_record_id, split_record_id
 
-__all__ = ["Table", "prefix_end"]
+__all__ = ["LASTING", "Table", "prefix_end"]
 
+LASTING = b"\x10"  # Keys that start so have graves for good.
 _ABSENT = b""
 
 
@@ -124,9 +127,7 @@ class Table:
             self._system_changed = True
         plain = data is not None and is_register(data)
         if not plain or (before is not None and not is_register(before)):
-            cells = record or {}
-            holds = bool(cells) and (LIFE not in cells or bool(true_conflicts(cells)))
-            self._index_conflict(record_id, holds=holds)
+            self._index_conflict(record_id, holds=holds_conflict(record or {}))
         if record_id.index(0) != len(record_id) - 1:  # Not the first life: TAB-2.
             name, incarnation = split_record_id(record_id)
             self.raise_grave(name, incarnation - 1)
@@ -141,12 +142,12 @@ class Table:
         alive = []
         for record_id in self.lives(key):
             data = self.get_encoded(record_id)
-            if data and (is_register(data) or LIFE in decode_record(data)):
+            if data and (is_register(data) or is_readable(decode_record(data))):
                 alive.append((record_id, data))
         for record_id, data in alive:
             holds = len(alive) > 1
             if not holds and not is_register(data):
-                holds = bool(true_conflicts(decode_record(data)))
+                holds = holds_conflict(decode_record(data))
             self._index_conflict(record_id, holds=holds)
 
     def _index_conflict(self, record_id: bytes, *, holds: bool) -> None:
@@ -184,6 +185,8 @@ class Table:
 
     def forget_grave(self, record_id: bytes) -> None:
         """Forget a removal beyond the horizon, unless a later life depends on it (TAB-2)."""
+        if record_id.startswith(LASTING):
+            return
         key, incarnation = split_record_id(record_id)
         if self.grave(key) == incarnation and not any(map(self.get_encoded, self.lives(key))):
             self.write(Family.GRAVE + key, None)

@@ -142,6 +142,21 @@ def test_the_cluster(run: Run, peers: Fleet, tmp_path: Path) -> None:
     assert "nobody" in run("forget", "nobody", "--yes", code=3)
 
 
+def test_kubeconfig(run: Run, peers: Fleet, tmp_path: Path) -> None:
+    until(lambda: "b" in servers_of(run("kubeconfig")), "a knows where b's API is")
+    servers = servers_of(run("kubeconfig"))
+    assert servers == {"crdtstate": peers.url("a"), "a": peers.url("a"), "b": peers.url("b")}
+
+    path = tmp_path / "kubeconfig"
+    told = run("kubeconfig", "-o", str(path), server="b")
+    assert told == f"export KUBECONFIG={path}\n"
+    assert servers_of(path.read_text())["crdtstate"] == peers.url("b")
+
+
+def servers_of(text: str) -> dict[str, str]:
+    return {c["name"]: c["cluster"]["server"] for c in yaml.safe_load(text)["clusters"]}
+
+
 def test_faults_and_keys(run: Run, peers: Fleet) -> None:
     assert run("dev", "cut", "a", "b") == "cut a <-x-> b\n"
     peers.wait_cut("a", "b")

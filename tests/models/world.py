@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from crdtstate.crdt.codec import decode_record, encode_record
 from crdtstate.crdt.dots import Dot, covers
-from crdtstate.crdt.record import LIFE, Path, Record, true_conflicts
+from crdtstate.crdt.record import LIFE, Path, Record
 from crdtstate.errors import CrdtstateError
 from crdtstate.replica.expiry import Expiry
 from crdtstate.sim.oracle import Oracle
@@ -21,6 +21,7 @@ from crdtstate.storage.memory import MemoryDisk, MemoryStorage
 from crdtstate.store import catchup
 from crdtstate.store import operations as ops
 from crdtstate.store.catchup import BelowFloor, End, Joiner, serve_pull, serve_repair
+from crdtstate.store.conflicts import holds_conflict, is_readable
 from crdtstate.store.fingerprint import print_of
 from crdtstate.store.ports import Family, Snapshot
 from crdtstate.store.store import Store, StoreConfig
@@ -357,10 +358,10 @@ class World:
 
 def conflicting(records: dict[bytes, Record]) -> set[bytes]:
     """Return the ids that hold a conflict: by value, by lost life, by two lives at once."""
-    found = {r for r, record in records.items() if LIFE not in record or true_conflicts(record)}
+    found = {r for r, record in records.items() if holds_conflict(record)}
     lives: dict[bytes, list[bytes]] = {}
     for record_id, record in records.items():
-        if LIFE in record:
+        if is_readable(record):
             lives.setdefault(split_record_id(record_id)[0], []).append(record_id)
     return found.union(*(ids for ids in lives.values() if len(ids) > 1))
 

@@ -1,0 +1,93 @@
+"""From what a peer believes of the members to views and owners, with a hold-down. No I/O.
+
+Invariants:
+    MBS-1  A member that came back owns nothing, and the view is not settled, until it has been
+           heard for `hold_ms` without a break.
+    MBS-2  Silence is counted by this process alone: what was before its start is not held against
+           anybody.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import final
+
+from controllers.runtime.sharding import owner_of
+from controllers.runtime.view import View
+from crdtstate.model import MemberInfo
+
+__all__ = ["HOLD_MS", "Membership"]
+
+HOLD_MS = 1_500
+_HEARD = ("alive", "suspect")
+
+
+@final
+class Membership:
+    """Beliefs over time.
+
+    Args:
+        me: The member that this process runs beside; None for one that is no member's, which then
+            acts on every key.
+        hold_ms: How long after a return nothing is removed and nothing is handed over.
+    """
+
+    def __init__(self, me: str | None, *, hold_ms: int = HOLD_MS) -> None:
+        self._me, self._hold_ms = me, hold_ms
+        self._members: tuple[str, ...] = (me,) if me else ()
+        self._heard_since: dict[str, int] = {}
+        self._silent_since: dict[str, int] = {}
+        self._observed_ms: int | None = None
+        self._actors: frozenset[str] = frozenset()
+
+    def observe(self, now_ms: int, rows: Sequence[MemberInfo]) -> None:
+        """Take the rows of the membership table."""
+        first = self._observed_ms is None
+        self._observed_ms = now_ms
+        self._members = tuple(sorted(row.name for row in rows))
+        for row in rows:
+            if row.is_self or row.liveness in _HEARD:
+                if row.name not in self._heard_since:
+                    # At the start everyone is as old as can be: there is nothing to wait for.
+                    self._heard_since[row.name] = now_ms - (self._hold_ms if first else 0)
+                # A suspect may be gone: its silence counts from the suspicion if it is.
+                if row.liveness == "suspect":
+                    self._silent_since.setdefault(row.name, now_ms)
+                else:
+                    self._silent_since.pop(row.name, None)
+            else:
+                self._heard_since.pop(row.name, None)
+                self._silent_since.setdefault(row.name, now_ms)
+        for gone in (self._heard_since.keys() | self._silent_since.keys()) - set(self._members):
+            self._heard_since.pop(gone, None)
+            self._silent_since.pop(gone, None)
+
+    def set_actors(self, names: Iterable[str]) -> None:
+        """Say on which members controllers run."""
+        self._actors = frozenset(names)
+
+    def view(self, now_ms: int) -> View:
+        """Return what a reconcile is told."""
+        heard = tuple(name for name in self._members if name in self._heard_since)
+        silent = {
+            name: now_ms - self._silent_since.get(name, now_ms)
+            for name in self._members
+            if name not in self._heard_since
+        }
+        return View(
+            members=self._members, heard=heard, silent_ms=silent,
+            age_ms=now_ms - (self._observed_ms if self._observed_ms is not None else now_ms),
+            settled=all(now_ms - since >= self._hold_ms for since in self._heard_since.values()),
+        )  # fmt: skip
+
+    def owners(self, now_ms: int) -> tuple[str, ...]:
+        """Return the members among which keys are shared, sorted."""
+        steady = {n for n, since in self._heard_since.items() if now_ms - since >= self._hold_ms}
+        return tuple(sorted((steady & self._actors) | ({self._me} if self._me else set())))
+
+    def next_ms(self, now_ms: int) -> int | None:
+        """Return when a hold-down ends, None when there is none."""
+        ends = [since + self._hold_ms for since in self._heard_since.values()]
+        return min((end for end in ends if end > now_ms), default=None)
+
+    def acts_on(self, key: str, now_ms: int) -> bool:
+        """Whether this process acts on a key."""
+        return self._me is None or owner_of(key, self.owners(now_ms)) == self._me

@@ -1,0 +1,188 @@
+"""GET of one object and of a collection.
+
+A list is read from memory at one moment: every page of it names the version of the first, and later
+pages are read from the state at their time. Whoever watches from that version afterwards sees all
+that changed in between.
+
+Source: Kubernetes API concepts, "Retrieving large results sets in chunks", KEP-2340.
+"""
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any, NamedTuple, final
+
+import msgspec
+
+from crdtstate.api.exchange import Request, Response
+from crdtstate.api.kube.answers import (
+    encode,
+    encoded_object,
+    in_form,
+    object_response,
+    partial,
+    shown_object,
+)
+from crdtstate.api.kube.negotiation import Form, choose_form
+from crdtstate.api.kube.options import ListOptions, parse_list
+from crdtstate.api.kube.routes import Route
+from crdtstate.api.kube.state import KubeState
+from crdtstate.api.kube.subresources import scale_of
+from crdtstate.kube.cache import CachedObject
+from crdtstate.kube.resources import Resource
+from crdtstate.kube.selectors import Selection, selection
+from crdtstate.kube.statuses import StatusError
+from crdtstate.kube.tables import table
+
+__all__ = ["ListHandlers", "parse_version", "select_objects"]
+
+_WHOLE_MAX = 256
+"""Objects in an answer that is sent in one piece; longer lists are sent as they are encoded."""
+_PIECE = 64
+VERSION_MAX = (1 << 63) - 1
+
+
+class _Proceed(NamedTuple):
+    """What a continue token says: the version of the first page, the last place told."""
+
+    version: str
+    namespace: str
+    name: str
+
+
+def parse_version(text: str) -> int | None:
+    """Return a resourceVersion; None for "" and "0", which mean what this peer has.
+
+    Raises: StatusError (BadRequest).
+    """
+    if text in ("", "0"):
+        return None
+    if not (text.isascii() and text.isdigit() and text[0] != "0" and int(text[:20]) <= VERSION_MAX):
+        raise StatusError("BadRequest", f"resourceVersion {text[:64]!r} is not a version")
+    return int(text)
+
+
+def select_objects(
+    resource: Resource, objects: Sequence[CachedObject], select: Selection
+) -> Iterator[CachedObject]:
+    """Yield the objects that a client wants."""
+    if not select.fields:
+        yield from (cached for cached in objects if select.matches(cached.body))
+        return
+    for cached in objects:
+        if select.name in (None, cached.key.name) and select.matches(
+            shown_object(resource, cached)
+        ):
+            yield cached
+
+
+@final
+class ListHandlers:
+    """GET."""
+
+    def __init__(self, state: KubeState) -> None:
+        self._state = state
+
+    async def get(self, request: Request, route: Route, resource: Resource) -> Response:
+        """GET one object, or its /status or /scale."""
+        form = choose_form(request.headers.get("Accept", ""))
+        cached = self._state.require(resource, route.namespace, route.name)
+        if route.subresource == "scale":
+            return object_response(scale_of(resource, shown_object(resource, cached)))
+        if form.view == "Object":
+            return object_response(encoded_object(resource, cached))
+        include = request.query.get("includeObject", "")
+        wall_ms = self._state.backend.wall_ms()
+        shown = [shown_object(resource, cached)]
+        return object_response(in_form(form, resource, shown, wall_ms, include))
+
+    async def list(self, request: Request, route: Route, resource: Resource) -> Response:
+        """GET a collection."""
+        form = choose_form(request.headers.get("Accept", ""))
+        options = parse_list(request.query)
+        select = selection(resource, options.label_selector, options.field_selector)
+        proceed = _decode_proceed(options.proceed)
+        self._check_version(resource, options)
+        version = proceed.version if proceed else str(self._state.feed.cache.version)
+        objects = self._state.objects(resource, route.namespace)
+        if proceed is not None:
+            after = (proceed.namespace, proceed.name)
+            objects = [cached for cached in objects if cached.key[1:] > after]
+        found = list(select_objects(resource, objects, select))
+        metadata: dict[str, Any] = {"resourceVersion": version}
+        if options.limit and len(found) > options.limit:
+            left, found = len(found) - options.limit, found[: options.limit]
+            key = found[-1].key
+            metadata["continue"] = _encode_proceed(_Proceed(version, key.namespace, key.name))
+            if not select.labels and not select.fields:
+                metadata["remainingItemCount"] = left
+        return self._respond(request, form, resource, found, metadata)
+
+    def _check_version(self, resource: Resource, options: ListOptions) -> None:
+        """Refuse a version that is not this peer's. Raises: StatusError (Expired, BadRequest)."""
+        version = parse_version(options.version)
+        if version is None:
+            return
+        later = self._state.events_after(resource, version)
+        if options.match == "Exact" and later:
+            raise StatusError(
+                "Expired",
+                f"the state at resourceVersion {version} is no longer kept: list without it",
+            )
+
+    def _respond(
+        self,
+        request: Request,
+        form: Form,
+        resource: Resource,
+        found: Sequence[CachedObject],
+        metadata: dict[str, Any],
+    ) -> Response:
+        if form.view == "Table":
+            shown = [shown_object(resource, cached) for cached in found]
+            include = request.query.get("includeObject", "")
+            wall_ms = self._state.backend.wall_ms()
+            answer = table(resource, shown, wall_ms, include=include, version=form.version)
+            return object_response({**answer, "metadata": metadata})
+        if form.view == "PartialObjectMetadata":
+            items = [partial(shown_object(resource, cached), form.version) for cached in found]
+            kind, version = "PartialObjectMetadataList", f"meta.k8s.io/{form.version}"
+            return object_response(
+                {"kind": kind, "apiVersion": version, "metadata": metadata, "items": items}
+            )
+        pieces = _pieces(resource, found, metadata)
+        if len(found) <= _WHOLE_MAX:
+            return object_response(b"".join(pieces))
+        return Response(200, b"", stream=_stream(pieces))
+
+
+def _pieces(
+    resource: Resource, found: Sequence[CachedObject], metadata: dict[str, Any]
+) -> Iterator[bytes]:
+    """Yield the JSON of a list, some objects at a time."""
+    head = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version}
+    yield encode({**head, "metadata": metadata})[:-1] + b',"items":['
+    for start in range(0, len(found), _PIECE):
+        some = [encoded_object(resource, cached) for cached in found[start : start + _PIECE]]
+        yield (b"," if start else b"") + b",".join(some)
+    yield b"]}"
+
+
+async def _stream(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+def _encode_proceed(proceed: _Proceed) -> str:
+    return base64.urlsafe_b64encode(encode(proceed)).decode().rstrip("=")
+
+
+def _decode_proceed(text: str) -> _Proceed | None:
+    if not text:
+        return None
+    try:
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        proceed = msgspec.json.decode(data, type=_Proceed)
+    except (binascii.Error, ValueError, msgspec.DecodeError) as error:
+        raise StatusError("BadRequest", "continue is not a token that a list gave") from error
+    return proceed

@@ -1,0 +1,226 @@
+"""DELETE of one object and of a collection. A deletion is a mark; what has no finalizer is gone.
+
+Source: Kubernetes API concepts, "Resource deletion"; DeleteOptions.
+"""
+
+from typing import Any, final
+
+from crdtstate.api.exchange import Request, Response
+from crdtstate.api.kube.answers import encoded_object, object_response, shown_body
+from crdtstate.api.kube.bodies import decode_body
+from crdtstate.api.kube.edits import STALE, Editor
+from crdtstate.api.kube.faces import CRDS, PODS
+from crdtstate.api.kube.options import DeleteOptions, parse_delete, parse_list
+from crdtstate.api.kube.routes import Route
+from crdtstate.api.kube.state import KubeState, not_found, qualified
+from crdtstate.api.kube.warnings import minority_warning
+from crdtstate.kube.cache import CachedObject
+from crdtstate.kube.editing import edit
+from crdtstate.kube.objects import Change, Context, EditResult, Live, Removal, Target
+from crdtstate.kube.resources import Resource
+from crdtstate.kube.selectors import selection
+from crdtstate.kube.statuses import StatusError
+
+__all__ = ["DeleteHandlers"]
+
+_BATCH = 64
+POD_GRACE_S = 30
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+_PROPAGATION = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
+
+
+@final
+class DeleteHandlers:
+    """DELETE."""
+
+    def __init__(self, state: KubeState, editor: Editor) -> None:
+        self._state, self._editor = state, editor
+
+    async def delete(self, request: Request, route: Route, resource: Resource) -> Response:
+        """DELETE one object."""
+        options = await _read_options(request)
+        name = route.name
+        self._refuse_default(resource, name)
+        found = self._state.require(resource, route.namespace, name)
+        target = Target(resource, route.namespace, name)
+        change = self._removing(target, options, found, required=True)
+        if options.dry_run:
+            shown, _ = self._editor.try_out(target, change)
+            return object_response(shown)
+        edited = await self._state.feed.edit(
+            target, change, replicas=request.replicas("w"), timeout_ms=request.timeout_ms()
+        )
+        if resource.stored_as == CRDS:
+            await self._clean_up(name)
+        told = minority_warning(self._state.backend.cluster.status())
+        warnings = [told] if told else []
+        return self._answer(resource, name, edited.result, warnings)
+
+    def _answer(
+        self, resource: Resource, name: str, result: EditResult, warnings: list[str]
+    ) -> Response:
+        cached = self._state.feed.cache.get(
+            resource.stored_as, (result.body or {})["metadata"].get("namespace", ""), name
+        )
+        uid = (result.body or {})["metadata"]["uid"]
+        if result.outcome != "gone" and cached is not None and cached.uid == uid:
+            return object_response(encoded_object(resource, cached), 200, warnings)
+        details = {"name": name, "group": resource.group, "kind": resource.plural, "uid": uid}
+        status = {
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+            "details": {key: value for key, value in details.items() if value},
+        }  # fmt: skip
+        return object_response(status, 200, warnings)
+
+    def _refuse_default(self, resource: Resource, name: str) -> None:
+        if self._state.is_default_namespace(resource, name):
+            raise StatusError(
+                "Forbidden",
+                f'namespaces "{name}" is forbidden: this namespace may not be deleted',
+                details={"name": name, "kind": "namespaces"},
+            )
+
+    def _removing(
+        self, target: Target, options: DeleteOptions, seen: CachedObject, *, required: bool
+    ) -> Change:
+        """Return the change that deletes one object; `required`: it must be there."""
+
+        def change(live: Live | None, _context: Context) -> Removal | None:
+            if live is None:
+                if required:
+                    raise not_found(target.resource, target.name)
+                return None
+            version = str(seen.version) if seen.digest == live.digest else STALE
+            _check_preconditions(target, options, live, version)
+            return _removal(target.resource, options, live)
+
+        return change
+
+    async def delete_collection(
+        self, request: Request, route: Route, resource: Resource
+    ) -> Response:
+        """DELETE what a list would show; in transactions of some objects each."""
+        options = await _read_options(request)
+        chosen = parse_list(request.query)
+        select = selection(resource, chosen.label_selector, chosen.field_selector)
+        found = [
+            cached
+            for cached in self._state.objects(resource, route.namespace)
+            if select.matches(shown_body(resource, cached.body, str(cached.version)))
+            and not self._state.is_default_namespace(resource, cached.key.name)
+        ]
+        if not options.dry_run:
+            await self._delete_all(resource, found, options)
+        items = [shown_body(resource, cached.body, str(cached.version)) for cached in found]
+        version = str(self._state.feed.cache.version)
+        return object_response(
+            {
+                "kind": f"{resource.kind}List",
+                "apiVersion": resource.api_version,
+                "metadata": {"resourceVersion": version},
+                "items": items,
+            }
+        )
+
+    async def _delete_all(
+        self, resource: Resource, found: list[CachedObject], options: DeleteOptions
+    ) -> None:
+        feed = self._state.feed
+        for start in range(0, len(found), _BATCH):
+            edits = []
+            for cached in found[start : start + _BATCH]:
+                target = Target(resource, cached.key.namespace, cached.key.name)
+                change = self._removing(target, options, cached, required=False)
+                edits.append(edit(target, change, feed.cluster_id))
+            await feed.commit(edits)
+
+    # -- custom resource definitions -----------------------------------------------------------
+
+    async def _clean_up(self, name: str) -> None:
+        """Delete the objects of a CustomResourceDefinition that ends, then let it go.
+
+        Objects that finalizers keep are kept by it in turn: the definition stays, terminating,
+        until a later delete of it finds none.
+        """
+        state = self._state
+        cached = state.feed.cache.get(CRDS, "", name)
+        if cached is None or "deletionTimestamp" not in cached.body["metadata"]:
+            return
+        spec = cached.body["spec"]
+        group, plural = spec["group"], spec["names"]["plural"]
+        stored_as = f"{group}/{plural}"
+        custom = next((r for r in state.registry.all() if r.stored_as == stored_as), None)
+        if custom is not None:
+            await self._delete_all(custom, state.feed.cache.list(stored_as), DeleteOptions())
+        if state.feed.cache.count(stored_as):
+            return
+        definition = state.registry.find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+        assert definition is not None
+        await state.feed.edit(Target(definition, "", name), _without_cleanup)
+
+
+def _without_cleanup(live: Live | None, _context: Context) -> dict[str, Any] | None:
+    if live is None:
+        return None
+    metadata = dict(live.body["metadata"])
+    metadata["finalizers"] = [f for f in metadata.get("finalizers") or [] if f != CLEANUP]
+    return {**live.body, "metadata": metadata}
+
+
+async def _read_options(request: Request) -> DeleteOptions:
+    data = await request.read_body()
+    if not data:
+        return parse_delete(request.query, {})
+    body = decode_body(request.headers.get("Content-Type", ""), data).value
+    return parse_delete(request.query, body if isinstance(body, dict) else {})
+
+
+def _check_preconditions(target: Target, options: DeleteOptions, live: Live, version: str) -> None:
+    metadata = live.body["metadata"]
+    for what, wanted, found in (
+        ("UID", options.uid, metadata.get("uid")),
+        ("ResourceVersion", options.version, version),
+    ):
+        if wanted is not None and wanted != found:
+            raise StatusError(
+                "Conflict",
+                f'Operation cannot be fulfilled on {qualified(target.resource)} "{target.name}": '
+                f"Precondition failed: {what} in precondition: {wanted}, {what} in object meta: "
+                f"{found}",
+                details={
+                    "name": target.name,
+                    "group": target.resource.group,
+                    "kind": target.resource.plural,
+                },
+            )
+
+
+def _removal(resource: Resource, options: DeleteOptions, live: Live) -> Removal:
+    """Return the removal, with the finalizers that the kind or the client's policy adds."""
+    metadata = dict(live.body["metadata"])
+    finalizers = list(metadata.get("finalizers") or [])
+    added = _PROPAGATION.get(options.propagation)
+    more = [added] if added else []
+    if resource.stored_as == CRDS:
+        more.append(CLEANUP)
+    more = [finalizer for finalizer in more if finalizer not in finalizers]
+    grace_s = _grace_of(resource, options, live)
+    if not more or "deletionTimestamp" in metadata:
+        return Removal(grace_s=grace_s)
+    metadata["finalizers"] = finalizers + more
+    return Removal(body={**live.body, "metadata": metadata}, grace_s=grace_s)
+
+
+def _grace_of(resource: Resource, options: DeleteOptions, live: Live) -> int:
+    """Return the seconds that a pod may take to end: its agent removes it when it has.
+
+    A pod that runs nowhere, or no longer, has nothing to end.
+    """
+    spec, status = live.body.get("spec") or {}, live.body.get("status") or {}
+    over = status.get("phase") in ("Succeeded", "Failed")
+    if resource.stored_as != PODS or not spec.get("nodeName") or over:
+        return 0
+    if options.grace_s is not None:
+        return options.grace_s
+    given = spec.get("terminationGracePeriodSeconds")
+    return POD_GRACE_S if given is None else int(given)
