@@ -60,7 +60,7 @@ def test_what_is_staged_is_seen_by_nobody_until_it_is_synced(storage: Storage) -
     assert seen == [(b"a", b"1"), (b"a", b"1"), (b"b", b"1"), b"1", (b"c", b"1")]
     assert between == [(b"b", b"1"), None, b"1", b"1"]
     assert list(second) == [(b"c", b"1")]
-    assert list(snapshot.scan(b"a", b"z", reverse=True))[0] == (b"c", b"1")
+    assert next(iter(snapshot.scan(b"a", b"z", reverse=True))) == (b"c", b"1")
     snapshot.close()
     assert list(storage.scan(b"a", b"z")) == [(b"a", b"1"), (b"b", b"2"), (b"d", b"2")]
 
