@@ -184,7 +184,8 @@ class Manager:
             self._discover.clear()
             with suppress(CrdtstateError):
                 for kind in await self._client.resources.kinds("list", "watch", "delete"):
-                    self._take_in(kind)
+                    if kind.plural != "events":  # Many, short-lived, and nobody's owners.
+                        self._take_in(kind)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_DISCOVERY_S):
                     await self._discover.wait()

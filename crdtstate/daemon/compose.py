@@ -11,7 +11,9 @@ from typing import Any, final
 
 from crdtstate.api.dispatch import Dispatcher
 from crdtstate.api.kube.feed import Feed
+from crdtstate.api.kube.nodes import NodeBeliefs
 from crdtstate.api.kube.server import KubeApi
+from crdtstate.api.kube.sweeping import Sweeper
 from crdtstate.daemon.cluster import PeerCluster
 from crdtstate.daemon.committer import Committer, Done, ThreadCommitter
 from crdtstate.daemon.config import PeerConfig, parse_address
@@ -69,6 +71,8 @@ class Assembled:
     mesh: Mesh
     dispatcher: Dispatcher
     feed: Feed
+    beliefs: NodeBeliefs
+    sweeper: Sweeper
 
     async def start(self) -> None:
         """Open the sockets of gossip and begin. Raises: InvalidError when an address is taken."""
@@ -80,10 +84,14 @@ class Assembled:
             self.mesh.forget(name)
         self.driver.start(self.mesh)
         self.feed.start()
+        self.beliefs.start()
+        self.sweeper.start()
 
     async def stop(self) -> None:
         """Say farewell, then finish the batch in flight."""
         await self.mesh.stop()
+        await self.beliefs.stop()
+        await self.sweeper.stop()
         await self.feed.stop()
         await self.driver.stop()
 
@@ -114,7 +122,8 @@ def assemble(
         keys=keeper.keys, save_keys=keeper.save_keys,
         watches_open=lambda: dispatcher.watching.open + kube.watching.open,
     )  # fmt: skip
-    return Assembled(replica, driver, mesh, dispatcher, feed)
+    followers = NodeBeliefs(feed), Sweeper(feed)
+    return Assembled(replica, driver, mesh, dispatcher, feed, *followers)
 
 
 def _replica_config(config: PeerConfig, keeper: Keeper) -> ReplicaConfig:
