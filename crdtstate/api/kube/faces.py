@@ -12,6 +12,7 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, final
 
+from crdtstate.kube.crds import crd_status
 from crdtstate.kube.resources import Resource
 
 __all__ = ["BEGINNING", "DEFAULT_NAMESPACES", "NAMESPACES", "Face", "face_of"]
@@ -156,6 +157,24 @@ def _store_event(body: Body) -> Body:
     return {_EVENT_NAMES_BACK.get(key, key): value for key, value in body.items()}
 
 
+# -- custom resource definitions ---------------------------------------------------------------
+
+_COMPUTED = ("NamesAccepted", "Established", "Terminating")
+
+
+def _show_crd(body: Body) -> Body:
+    computed, status = crd_status(body), dict(body.get("status") or {})
+    others = [c for c in status.get("conditions") or () if c.get("type") not in _COMPUTED]
+    return {**body, "status": {**computed, "conditions": [*computed["conditions"], *others]}}
+
+
+def _store_crd(body: Body) -> Body:
+    conditions = (body.get("status") or {}).get("conditions") or ()
+    others = [c for c in conditions if isinstance(c, dict) and c.get("type") not in _COMPUTED]
+    stored = {key: value for key, value in body.items() if key != "status"}
+    return {**stored, "status": {"conditions": others}} if others else stored
+
+
 _PLAIN = Face()
 _EVENT_OF_ITS_GROUP = Face(show=_show_event, store=_store_event)
 _FACES: Mapping[str, Face] = {
@@ -164,4 +183,5 @@ _FACES: Mapping[str, Face] = {
     ),
     SECRETS: Face(settle=_settle_secret),
     PODS: Face(show=_show_pod, store=_store_pod),
+    CRDS: Face(show=_show_crd, store=_store_crd),
 }
