@@ -42,6 +42,9 @@ class Face(NamedTuple):
 
     show: Callable[[Body], Body] = _same
     store: Callable[[Body], Body] = _same
+    """The inverse of `show`."""
+    compute: Callable[[Body], Body] = _same
+    """Fills in what is never stored, into what is shown."""
     settle: Callable[[Body], Body] = _same
     """What a client may say in two ways, said in one."""
     begin: Callable[[Body], Body] = _same
@@ -124,15 +127,9 @@ def _settle_secret(body: Body) -> Body:
 # -- pods --------------------------------------------------------------------------------------
 
 
-def _show_pod(body: Body) -> Body:
+def _compute_pod(body: Body) -> Body:
     status = body.get("status") or {}
     return body if "phase" in status else dict(body, status={"phase": "Pending", **status})
-
-
-def _store_pod(body: Body) -> Body:
-    if body.get("status") == {"phase": "Pending"}:
-        return {key: value for key, value in body.items() if key != "status"}
-    return body
 
 
 # -- events ------------------------------------------------------------------------------------
@@ -162,7 +159,7 @@ def _store_event(body: Body) -> Body:
 _COMPUTED = ("NamesAccepted", "Established", "Terminating")
 
 
-def _show_crd(body: Body) -> Body:
+def _compute_crd(body: Body) -> Body:
     computed, status = crd_status(body), dict(body.get("status") or {})
     others = [c for c in status.get("conditions") or () if c.get("type") not in _COMPUTED]
     return {**body, "status": {**computed, "conditions": [*computed["conditions"], *others]}}
@@ -182,6 +179,6 @@ _FACES: Mapping[str, Face] = {
         show=_show_namespace, store=_store_namespace, begin=_begin_namespace, keep=_keep_namespace
     ),
     SECRETS: Face(settle=_settle_secret),
-    PODS: Face(show=_show_pod, store=_store_pod),
-    CRDS: Face(show=_show_crd, store=_store_crd),
+    PODS: Face(compute=_compute_pod),
+    CRDS: Face(compute=_compute_crd, store=_store_crd),
 }

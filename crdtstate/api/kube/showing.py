@@ -24,7 +24,8 @@ class Showing:
 
     def body(self, resource: Resource, body: Mapping[str, Any], version: str) -> dict[str, Any]:
         """Return a stored body as clients see it; `version` empty: it has none yet."""
-        shown = apply_defaults(resource.schema, face_of(resource).show(dict(body)))
+        face = face_of(resource)
+        shown = apply_defaults(resource.schema, face.compute(face.show(dict(body))))
         metadata = dict(shown["metadata"])
         if version:
             metadata["resourceVersion"] = version
