@@ -64,6 +64,17 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     """Of the measure of memory and restart; 0: not measured."""
     keys_rounds: int = 1
 
+    def only(self, text: str) -> "Matrix":
+        """Return the part whose loads and faults have `text` in their names; all when empty."""
+        if not text:
+            return self
+        return msgspec.structs.replace(
+            self,
+            loads=[load for load in self.loads if text in load.name],
+            cells=[cell for cell in self.cells if text in cell.fault],
+            keys=0,
+        )
+
     def estimate_s(self) -> float:
         """Return about how long it takes, starts and audits included."""
         loads = len(self.loads) * self.load_rounds * (self.load_seconds + _LOAD_OVERHEAD_S)

@@ -145,10 +145,11 @@ def served(
     for (window, role, side), found in sorted(groups.items()):
         clients = len({event.session for event in found})
         ends = {"before": windows.fault_ms, "during": windows.heal_ms, "after": windows.end_ms}
+        # One that fails at once has lost the time until the client's next turn, too.
         lost_ms = sum(
-            min(event.end_ms, ends[window]) - event.start_ms
-            for event in found
-            if not event.answered
+            max(min(e.end_ms, ends[window]) - e.start_ms, 1000 / parts[e.session].per_s)
+            for e in found
+            if not e.answered
         )
         time_ms = spans[window] * clients
         result[window].setdefault(role, {})[side] = Served(

@@ -44,7 +44,9 @@ def main() -> None:
     """Read a panel, print a history."""
     panel = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Panel)
     gc.freeze()
-    sys.stdout.buffer.write(msgspec.msgpack.encode(uvloop.run(run(panel))))
+    history = msgspec.msgpack.encode(uvloop.run(run(panel)))
+    with open(sys.stdout.fileno(), "wb", closefd=False) as out:
+        out.write(history)  # All of it, also where Python's own stream is unbuffered.
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Run the laboratory: a matrix beside a real etcd, then the report.
 
-    python -m bench.caplab.run [quick|full|tiny] [--out FOLDER] [--loopback]
+    python -m bench.caplab.run [quick|full|tiny] [--only TEXT] [--out FOLDER] [--loopback]
 
 Writes FOLDER/caplab-DATE.json and, beside it, the page that it makes.
 """
@@ -71,8 +71,9 @@ def run(matrix: Matrix, etcd: Path, results: Results, console: Console, *, insid
 
         with tempfile.TemporaryDirectory(prefix="caplab-") as path:
             laboratory = Laboratory(etcd, Path(path), say, namespaces=inside)
-            laboratory.run_loads(matrix, results)
-            for number in range(max(cell.rounds for cell in matrix.cells)):
+            if matrix.loads:
+                laboratory.run_loads(matrix, results)
+            for number in range(max((cell.rounds for cell in matrix.cells), default=0)):
                 for cell in matrix.cells:
                     for name in SYSTEMS:
                         if number < cell.rounds:
@@ -89,6 +90,7 @@ def main() -> None:
     parser.add_argument("matrix", nargs="?", default="quick", choices=sorted(MATRICES))
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--etcd", type=Path, default=ETCD)
+    parser.add_argument("--only", default="", help="loads and faults whose name has this in it")
     parser.add_argument("--loopback", action="store_true", help="do not use network namespaces")
     given = parser.parse_args()
     console = Console(stderr=True, highlight=False)
@@ -102,7 +104,9 @@ def main() -> None:
         console.print(f"no network namespaces ({why_not}): members on loopback, links by proxies")
     if inside:
         namespaces.prepare()
-    matrix = MATRICES[given.matrix]
+    matrix = MATRICES[given.matrix].only(given.only)
+    if not matrix.loads and not matrix.cells:
+        parser.error(f"no load and no fault of {given.matrix} is called {given.only!r}")
     results = Results(
         date=time.strftime("%Y-%m-%d"), matrix=matrix.name, machine=machine(),
         versions=versions(given.etcd), busy=os.getloadavg()[0] / (os.cpu_count() or 1),

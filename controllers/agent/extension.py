@@ -123,8 +123,8 @@ async def _advertised(client: AsyncClient, name: str) -> str:
 async def can_mount() -> bool:
     """Whether processes may have mounts of their own here."""
     probe = await asyncio.create_subprocess_exec(
-        *bare_program(_TRY_MOUNTS), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
+        *bare_program(_TRY_MOUNTS), stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     return await probe.wait() == 0
 

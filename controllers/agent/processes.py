@@ -38,7 +38,6 @@ def bare_program(code: str, *arguments: str) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", _BARE + code, *arguments, _ROOT]
 
 
-
 @final
 class StartError(Exception):
     """A process that could not be started. `stage` is where: mount, cwd, user, exec, shim."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from crdtstate.api.dispatch import Dispatcher
+from crdtstate.api.kube.elsewhere import Relay
 from crdtstate.api.kube.feed import Feed
 from crdtstate.api.kube.nodes import NodeBeliefs
 from crdtstate.api.kube.server import KubeApi
@@ -38,6 +39,7 @@ class Surroundings:
     network: Network | None = None
     clock: Clock | None = None
     rng: random.Random | None = None
+    relay: Relay | None = None
 
 
 @final
@@ -71,6 +73,7 @@ class Assembled:
     mesh: Mesh
     dispatcher: Dispatcher
     feed: Feed
+    kube: KubeApi
     beliefs: NodeBeliefs
     sweeper: Sweeper
 
@@ -115,7 +118,7 @@ def assemble(
         network=around.network, clock=around.clock, rng=around.rng,
     )  # fmt: skip
     feed = Feed(driver, keeper.cluster_id)
-    kube = KubeApi(driver, feed, around.rng or random.Random())
+    kube = KubeApi(driver, feed, around.rng or random.Random(), around.relay)
     dispatcher = Dispatcher(driver, auth_tokens, kube)
     driver.cluster = PeerCluster(
         driver, mesh, cluster_id=keeper.cluster_id, dev=config.dev, backup=keeper.backup,
@@ -123,7 +126,7 @@ def assemble(
         watches_open=lambda: dispatcher.watching.open + kube.watching.open,
     )  # fmt: skip
     followers = NodeBeliefs(feed), Sweeper(feed)
-    return Assembled(replica, driver, mesh, dispatcher, feed, *followers)
+    return Assembled(replica, driver, mesh, dispatcher, feed, kube, *followers)
 
 
 def _replica_config(config: PeerConfig, keeper: Keeper) -> ReplicaConfig:

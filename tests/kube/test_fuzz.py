@@ -1,6 +1,6 @@
 """The resource API under fuzzing: what its own OpenAPI document allows, and what nothing allows.
 
-The short tests run with all others; the long ones for CRDTSTATE_FUZZ_S seconds (300) in `make deep`.
+The short tests run with all others, the long ones in `make deep`: CRDTSTATE_FUZZ_S (300) s each.
 """
 
 import json
@@ -8,11 +8,12 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
+from urllib.request import urlopen
 
 import pytest
+import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -65,7 +66,7 @@ SEEDS: dict[str, dict[str, Any]] = {
     },
     "/api/v1/namespaces/default/services": {
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "a", "finalizers": ["a/b"]},
-        "spec": {"ports": [{"name": "h", "port": 80, "targetPort": "http"}], "selector": {"a": "b"}},
+        "spec": {"ports": [{"name": "h", "port": 80, "targetPort": "x"}], "selector": {"a": "b"}},
     },
     "/apis/coordination.k8s.io/v1/namespaces/default/leases": {
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "a"},
@@ -154,7 +155,8 @@ MEDIA = (
 PATCHES = MEDIA[7:11]
 RAW = (
     b"", b"{}", b"[]", b"null", b"1", b'"', b"{" * 5000, b"[" * 100_000, b'{"a":1,"a":2}', b"\xff",
-    b'{"metadata":null}', b'{"metadata":{"name":null}}', b'{"kind":1,"apiVersion":[]}', b"a: &a [*a]",
+    b'{"metadata":null}', b'{"metadata":{"name":null}}', b'{"kind":1,"apiVersion":[]}',
+    b"a: &a [*a]",
     b"k8s\x00", b"NaN", b'{"metadata":{"name":"a","labels":{"a":1e400}}}', b'"\\ud800"',
 )  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW")
@@ -292,9 +294,7 @@ def ask_document(prey: Prey, path: str) -> bytes:
     assert answer.status == 200, answer
     body = answer.body
     if not body.endswith(b"}}}"):  # Longer than one answer is read here.
-        import urllib.request
-
-        with urllib.request.urlopen(prey.url + path, timeout=60) as whole:
+        with urlopen(prey.url + path, timeout=60) as whole:
             body = whole.read()
     return bytes(body)
 
@@ -312,8 +312,6 @@ def try_case(prey: Prey, case: Any) -> None:
     if isinstance(case.query, dict) and str(case.query.get("watch")).lower() in ("true", "1"):
         case.query["timeoutSeconds"] = 1
     given = case.as_transport_kwargs(base_url="http://peer")
-    import requests
-
     sent = requests.Request(**{k: v for k, v in given.items() if k in KEPT}).prepare()
     target = str(sent.url).removeprefix("http://peer")
     body = sent.body.encode() if isinstance(sent.body, str) else sent.body

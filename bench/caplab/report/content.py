@@ -264,7 +264,7 @@ def _cell_rows(view: View, cell: Cell, system: str) -> list[list[str]]:
          middle(lambda run: run.measured.failover_gap_ms), recovered,
          str(_total(runs, _lost)),
          " / ".join(
-             middle(lambda run, s=share: at(run.measured.delivery_ms["before"], s))
+             _number(median([at(run.measured.delivery_ms["before"], share) for run in runs]))
              for share in (0.5, 0.99)
          )]
     ]  # fmt: skip
@@ -272,16 +272,17 @@ def _cell_rows(view: View, cell: Cell, system: str) -> list[list[str]]:
 
 def _used_rows(view: View, cell: Cell, system: str) -> list[list[str]]:
     runs = view.cell_runs(cell, system)
-    figures: tuple[Callable[[CellRun], Number], ...] = (
-        lambda run: run.used.bytes_between / 1e3,
-        lambda run: run.used.cpu_s,
-        lambda run: run.used.rss_bytes / 1e6,
-        lambda run: run.used.disk_bytes / 1e6,
-        lambda run: run.measured.generator_share,
-    )
     if not runs:
         return []
-    return [[v.describe(cell), system, *(_number(view.middle(runs, f)) for f in figures)]]
+    used = [run.used for run in runs]
+    figures = [
+        [one.bytes_between / 1e3 for one in used],
+        [one.cpu_s for one in used],
+        [one.rss_bytes / 1e6 for one in used],
+        [one.disk_bytes / 1e6 for one in used],
+        [run.measured.generator_share for run in runs],
+    ]
+    return [[v.describe(cell), system, *(_number(median(figure)) for figure in figures)]]
 
 
 # -- speed -----------------------------------------------------------------------------------------

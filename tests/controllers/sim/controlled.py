@@ -10,23 +10,28 @@ import contextlib
 import gc
 import sys
 import warnings
+from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 from controllers.builtin.deployments import Deployments
+from controllers.builtin.pods import host_of, is_active
 from controllers.builtin.replicasets import ReplicaSets
 from controllers.builtin.scheduler import Scheduler
 from controllers.runtime.manager import Manager
 from controllers.runtime.objects import from_ms
 from controllers.runtime.registry import spec_of_class
 from crdtstate.client.aio import AsyncClient
+from crdtstate.client.answer import Answer
+from crdtstate.client.attempt import Try
 from crdtstate.client.kinds import NODES, PODS
 from crdtstate.errors import AlreadyExistsError, CrdtstateError
 from crdtstate.model import ResourceList
 from crdtstate.sim.harness import SimLink
 from crdtstate.sim.world import Host, World
 
+_LATE_S = 3.0
 BASIC: tuple[type, ...] = (Deployments, ReplicaSets, Scheduler)
 
 
@@ -48,6 +53,12 @@ class Site:
     processes: dict[str, Process] = field(default_factory=dict)
     stopped: list[Process] = field(default_factory=list)
 
+    def lost(self) -> frozenset[str]:
+        """Return the members that its controllers believe to be lost."""
+        if self.manager is None:
+            return frozenset()
+        return self.manager.view().lost
+
 
 class Controlled:
     """A world whose hosts run controllers."""
@@ -57,23 +68,63 @@ class Controlled:
         self.rng = self.world.rng("story")
         self.sites = {host.name: Site(host) for host in self.world.hosts}
         self._classes = classes
+        self.removals = 0
+        self.mistakes: list[str] = []
+        self.looks: dict[str, deque[tuple[float, dict[str, int]]]] = {
+            name: deque() for name in self.sites
+        }
 
     # -- lives ---------------------------------------------------------------------------------
 
     def _gave_life(self, host: Host) -> None:
         site, life = self.sites[host.name], host.life
         assert life is not None
-        for process in site.processes.values():  # The machine was off.
-            site.stopped.append(process)
-        site.processes.clear()
+        self.machine_off(host.name)
         self.world.loop.start(life, self._control(site), f"controllers of {life}")
         self.world.loop.start(life, self._act(site), f"agent of {life}")
 
     def client(self, host: Host, use: str) -> AsyncClient:
         """Return a client of one host's peer, beside it."""
         rng = self.world.rng(f"{use} {host.name}.{host.lives}")
-        link = SimLink(self.world, host)
+        observe = self._observe if use == "manager" else None
+        link = SimLink(self.world, host, observe=observe)
         return AsyncClient(host.api, link=link, rng=rng, causal=False)
+
+    def _look(self, host: Host) -> None:
+        """Note how many pods each ReplicaSet is asked for, as a peer shows it now."""
+        assert host.peer is not None
+        asked = {
+            found.key.name: int(found.body["spec"]["replicas"])
+            for found in host.peer.feed.cache.list("apps/replicasets", "default")
+        }
+        looks = self.looks[host.name]
+        looks.append((self.world.loop.time(), asked))
+        while looks[0][0] < self.world.loop.time() - _LATE_S:
+            looks.popleft()
+
+    def _observe(self, host: Host, planned: Try, answer: Answer) -> None:
+        """Judge each removal of a pod: is enough left, as the peer that was asked shows it?
+
+        What was asked for in the last seconds counts: informers are a little late.
+        """
+        if host.peer is None:
+            return
+        self._look(host)
+        if planned.method != "DELETE" or "/pods/" not in planned.target or answer.status != 200:
+            return
+        self.removals += 1
+        name = planned.target.rpartition("/")[2].partition("?")[0]
+        owner = name.rpartition("-")[0]
+        lost = set(self.sites[host.name].lost())
+        left = sum(
+            pod.key.name.startswith(f"{owner}-")
+            and is_active(pod.body)
+            and host_of(pod.body) not in lost
+            for pod in host.peer.feed.cache.list("/pods", "default")
+        )
+        fewest = min(asked.get(owner, 0) for _, asked in self.looks[host.name])
+        if left < fewest:
+            self.mistakes.append(f"{name}: {left} are left of {fewest}, as {host.name} shows it")
 
     async def _serving(self, host: Host) -> None:
         while host.serving is None:  # noqa: ASYNC110 - as a daemon starts its extensions.
@@ -141,6 +192,12 @@ class Controlled:
             PODS, metadata["name"], {"status": body}, metadata["namespace"], subresource="status"
         )
 
+    def machine_off(self, name: str) -> None:
+        """End what ran on a host whose power went."""
+        site = self.sites[name]
+        site.stopped += site.processes.values()
+        site.processes.clear()
+
     # -- what a story does ---------------------------------------------------------------------
 
     def cut(self, *left: str) -> None:
@@ -153,6 +210,13 @@ class Controlled:
     def heal(self) -> None:
         """End all cuts."""
         self.world.wire.heal()
+
+    async def warm(self) -> None:
+        """Wait until every peer knows every Node, and controllers share the work."""
+        for host in self.world.hosts:
+            while len((await self.ask(host.name, _nodes)).items) < len(self.world.hosts):  # noqa: ASYNC110
+                await asyncio.sleep(0.5)
+        await asyncio.sleep(5)
 
     async def until(
         self, condition: Callable[[], bool], what: str, deadline_s: float = 60.0
@@ -178,6 +242,7 @@ class Controlled:
 
     def check(self) -> None:
         """Raise what went wrong where nobody waits for it."""
+        assert not self.mistakes, self.mistakes
         problems = self.world.problems()
         assert not problems, problems
         if self.world.checkers.violation is not None:
@@ -199,6 +264,10 @@ class Controlled:
                 return None
             except CrdtstateError:
                 await asyncio.sleep(0.5)
+
+
+async def _nodes(client: AsyncClient) -> ResourceList:
+    return await client.resources.list(NODES)
 
 
 async def _register(client: AsyncClient, name: str) -> None:
@@ -224,12 +293,24 @@ def play(
     story: Callable[[Controlled], Coroutine[Any, Any, None]],
     names: str = "abc",
     classes: tuple[type, ...] = BASIC,
-) -> Controlled:
-    """Run a story to its end; the world is left as it was then."""
+) -> None:
+    """Run a story to its end."""
     was_on = gc.isenabled()
     gc.disable()  # A collection would close coroutines of dead lives at random moments.
     hook = sys.unraisablehook
-    controlled = Controlled(seed, names, classes)
+    try:
+        _play(Controlled(seed, names, classes), story)
+    finally:
+        sys.unraisablehook = lambda _: None  # What is left of the run may not act any more.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            gc.collect()
+        sys.unraisablehook = hook
+        if was_on:
+            gc.enable()
+
+
+def _play(controlled: Controlled, story: Callable[[Controlled], Coroutine[Any, Any, None]]) -> None:
     world = controlled.world
 
     async def main() -> None:
@@ -247,11 +328,3 @@ def play(
             life.alive = False
         with contextlib.suppress(Exception):
             world.loop.close()
-        sys.unraisablehook = lambda _: None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            gc.collect()
-        sys.unraisablehook = hook
-        if was_on:
-            gc.enable()
-    return controlled
