@@ -11,7 +11,7 @@ from typing import Any, final
 
 from crdtstate.api.dispatch import Dispatcher
 from crdtstate.api.kube.feed import Feed
-from crdtstate.api.kube.nodes import NodeBeliefs
+from crdtstate.api.kube.nodes import MemberBeliefs
 from crdtstate.api.kube.server import KubeApi
 from crdtstate.daemon.cluster import PeerCluster
 from crdtstate.daemon.committer import Committer, Done, ThreadCommitter
@@ -70,7 +70,7 @@ class Assembled:
     mesh: Mesh
     dispatcher: Dispatcher
     feed: Feed
-    beliefs: NodeBeliefs
+    beliefs: MemberBeliefs
 
     async def start(self) -> None:
         """Open the sockets of gossip and begin. Raises: InvalidError when an address is taken."""
@@ -118,7 +118,7 @@ def assemble(
         keys=keeper.keys, save_keys=keeper.save_keys,
         watches_open=lambda: dispatcher.watching.open + kube.watching.open,
     )  # fmt: skip
-    return Assembled(replica, driver, mesh, dispatcher, feed, NodeBeliefs(feed))
+    return Assembled(replica, driver, mesh, dispatcher, feed, MemberBeliefs(feed))
 
 
 def _replica_config(config: PeerConfig, keeper: Keeper) -> ReplicaConfig:
