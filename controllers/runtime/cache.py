@@ -3,8 +3,8 @@
 Objects in it are shared: nobody changes them in place.
 
 Invariants:
-    CCH-1  An index finds an object under exactly the values that its function gives for it now.
-    CCH-2  The version never goes back within one epoch; each list begins another.
+    ICH-1  An index finds an object under exactly the values that its function gives for it now.
+    ICH-2  The version never goes back within one epoch; each list begins another.
 """
 
 from collections import OrderedDict
@@ -161,10 +161,10 @@ class Cache:
             self._graves.popitem(last=False)
 
     def check(self) -> None:
-        """Assert that the indexes say what their functions say (CCH-1)."""
+        """Assert that the indexes say what their functions say (ICH-1)."""
         for name, function in self._functions.items():
             wanted: dict[str, set[Request]] = {}
             for request, body in self._objects.items():
                 for value in function(body):
                     wanted.setdefault(value, set()).add(request)
-            assert {v: set(found) for v, found in self._indexes[name].items()} == wanted, "CCH-1"
+            assert {v: set(found) for v, found in self._indexes[name].items()} == wanted, "ICH-1"

@@ -118,6 +118,11 @@ class Controller:
         for informer in self._informers.values():
             await informer.synced.wait()
         running: set[asyncio.Task[None]] = set()
+
+        def ended(task: asyncio.Task[None]) -> None:
+            running.discard(task)  # Before the wake-up, so that it finds a free worker.
+            self._wake.set()
+
         async with asyncio.TaskGroup() as group:
             while True:
                 now_ms = self._clock.now_ms()
@@ -127,7 +132,7 @@ class Controller:
                         break
                     task = group.create_task(self._work(request))
                     running.add(task)
-                    task.add_done_callback(running.discard)
+                    task.add_done_callback(ended)
                 self.metrics.ready = self._queue.stats().ready
                 await self._wait(len(running) < self.spec.workers)
 
@@ -149,7 +154,6 @@ class Controller:
             self._queue.done(request)
             if retry_ms is not None:
                 self._queue.add_at(request, self._clock.now_ms() + retry_ms)
-            self._wake.set()
 
     async def _turn(self, request: Request) -> int | None:
         """Do one reconcile; return when to come back, None for not before something changes."""

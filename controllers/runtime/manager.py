@@ -25,6 +25,7 @@ from controllers.runtime.presence import NAMESPACE, actors_among, presence_of
 from controllers.runtime.recorder import Recorder
 from controllers.runtime.registry import ControllerSpec
 from controllers.runtime.scope import OWNER_INDEX, Desk
+from controllers.runtime.view import View
 from controllers.runtime.written import Written
 from crdtstate.client import AsyncClient
 from crdtstate.client.kinds import CUSTOM_RESOURCE_DEFINITIONS, LEASES, NAMESPACES
@@ -102,6 +103,10 @@ class Manager:
         return all(i.synced.is_set() for i in self._informers.values()) and all(
             built.is_idle for built in self.controllers
         )
+
+    def view(self) -> View:
+        """Return what a reconcile that begins now is told."""
+        return self._membership.view(self._clock.now_ms())
 
     def metrics(self) -> list[ControllerMetrics]:
         """Return the counts of all controllers."""
@@ -184,7 +189,8 @@ class Manager:
             self._discover.clear()
             with suppress(CrdtstateError):
                 for kind in await self._client.resources.kinds("list", "watch", "delete"):
-                    self._take_in(kind)
+                    if kind.plural != "events":  # Many, short-lived, and nobody's owners.
+                        self._take_in(kind)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_DISCOVERY_S):
                     await self._discover.wait()

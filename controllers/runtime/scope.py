@@ -71,6 +71,11 @@ class Scope:
         """Return an object, None when it is not here."""
         return self._cache(kind).get(Request(namespace, name))
 
+    @property
+    def caches(self) -> Mapping[Kind, Cache]:
+        """Every cache of the process: for a controller of all kinds."""
+        return self._desk.caches
+
     def list(self, kind: Kind, namespace: str | None = None) -> Objects:
         """Return the objects of a namespace, or all. Cost: O(all of the kind)."""
         return self._cache(kind).list(namespace)
@@ -87,6 +92,22 @@ class Scope:
             for body in self._cache(kind).find(OWNER_INDEX, uid)
             if (controller_of(body) or {}).get("uid") == uid
         ]
+
+    # -- reading, from the peer: for what no cache can tell -------------------------------------
+
+    async def fetch(self, kind: Kind, namespace: str | None = None) -> Objects:
+        """List what the peer shows now. Cost: a request."""
+        return list((await self._desk.resources.list(kind, namespace)).items)
+
+    async def was_deleted(self, kind: Kind, name: str, namespace: str, uid: str) -> bool | None:
+        """Whether this uid is known to be gone; False: it is here; None: nobody can tell."""
+        if self._cache(kind).was_deleted(uid):
+            return True
+        return await self._desk.resources.was_deleted(kind, name, namespace or None, uid=uid)
+
+    async def served(self, *verbs: str) -> tuple[Kind, ...]:
+        """Return the kinds that the peer serves with all of these verbs. Cost: two requests."""
+        return await self._desk.resources.kinds(*verbs)
 
     # -- writing -------------------------------------------------------------------------------
 

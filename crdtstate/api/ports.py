@@ -1,6 +1,6 @@
 """What the HTTP API asks of the peer behind it. The daemon's driver is one; tests have others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from crdtstate.errors import InvalidError, NotFoundError
@@ -136,6 +136,9 @@ class Backend(Protocol):
 
     async def wait_replicas(self, token: str, replicas: int | str, timeout_ms: int) -> Outcome:
         """Return once so many replicas have all of `token` durable. Raises: BehindError."""
+
+    def is_stable(self, vector: Mapping[int, int]) -> bool:
+        """Tell whether everyone is known to have `vector`, and nothing concurrent is to come."""
 
     async def announced(self) -> None:
         """Return once all that `storage` holds by now is covered by `token` (API-3).

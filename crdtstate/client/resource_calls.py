@@ -130,6 +130,19 @@ def get(kind: Kind, name: str, namespace: str | None) -> Call[dict[str, Any] | N
     return Call(method="GET", path=path_of(kind, namespace, name), headers=_JSON, parse=parse)
 
 
+def was_deleted(kind: Kind, name: str, namespace: str | None, uid: str) -> Call[bool | None]:
+    """GET one object, and ask about one uid; see `Resources.was_deleted`."""
+
+    def parse(answer: Answer) -> bool | None:
+        try:
+            return False if _object(answer)["metadata"]["uid"] == uid else None
+        except NotFoundError as error:
+            return True if error.data.get("uid") == uid else None
+
+    path = path_of(kind, namespace, name)
+    return Call(method="GET", path=path, query=_query(uid=uid), headers=_JSON, parse=parse)
+
+
 def page(
     kind: Kind,
     namespace: str | None,

@@ -48,6 +48,14 @@ class Resources:
         """Return an object, None when it is not there."""
         return await self._run(calls.get(kind, name, namespace))
 
+    async def was_deleted(
+        self, kind: Kind, name: str, namespace: str | None = None, *, uid: str
+    ) -> bool | None:
+        """Whether the object of this uid was deleted: True when the peer knows that it was, False
+        when it is there, None when the peer cannot tell: "not here" is not "gone".
+        """
+        return await self._run(calls.was_deleted(kind, name, namespace, uid))
+
     async def list(
         self,
         kind: Kind,

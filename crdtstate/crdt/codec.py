@@ -281,6 +281,14 @@ def is_canonical(data: bytes, register: tuple[Dot, int, bytes]) -> bool:
     return encode_register(dot, stamp, value) == data
 
 
+def string_content(data: bytes) -> bytes | None:
+    """Return what is in `data` when it is one byte string or text string, else None."""
+    if not data or not 0x40 <= data[0] < 0x7C or data[0] & 31 > 27:
+        return None
+    size, start = _read_head(data, 0)
+    return data[start:] if len(data) == start + size else None
+
+
 def _read_head(data: bytes, at: int) -> tuple[int, int]:
     info = data[at] & 31
     if info < 24:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from crdtstate.api.dispatch import Dispatcher
+from crdtstate.api.kube.elsewhere import Relay
 from crdtstate.api.kube.feed import Feed
 from crdtstate.api.kube.nodes import MemberBeliefs
 from crdtstate.api.kube.server import KubeApi
+from crdtstate.api.kube.sweeping import Sweeper
 from crdtstate.daemon.cluster import PeerCluster
 from crdtstate.daemon.committer import Committer, Done, ThreadCommitter
 from crdtstate.daemon.config import PeerConfig, parse_address
@@ -37,6 +39,7 @@ class Surroundings:
     network: Network | None = None
     clock: Clock | None = None
     rng: random.Random | None = None
+    relay: Relay | None = None
 
 
 @final
@@ -70,7 +73,9 @@ class Assembled:
     mesh: Mesh
     dispatcher: Dispatcher
     feed: Feed
+    kube: KubeApi
     beliefs: MemberBeliefs
+    sweeper: Sweeper
 
     async def start(self) -> None:
         """Open the sockets of gossip and begin. Raises: InvalidError when an address is taken."""
@@ -83,11 +88,13 @@ class Assembled:
         self.driver.start(self.mesh)
         self.feed.start()
         self.beliefs.start()
+        self.sweeper.start()
 
     async def stop(self) -> None:
         """Say farewell, then finish the batch in flight."""
         await self.mesh.stop()
         await self.beliefs.stop()
+        await self.sweeper.stop()
         await self.feed.stop()
         await self.driver.stop()
 
@@ -111,14 +118,15 @@ def assemble(
         network=around.network, clock=around.clock, rng=around.rng,
     )  # fmt: skip
     feed = Feed(driver, keeper.cluster_id)
-    kube = KubeApi(driver, feed, around.rng or random.Random())
+    kube = KubeApi(driver, feed, around.rng or random.Random(), around.relay)
     dispatcher = Dispatcher(driver, auth_tokens, kube)
     driver.cluster = PeerCluster(
         driver, mesh, cluster_id=keeper.cluster_id, dev=config.dev, backup=keeper.backup,
         keys=keeper.keys, save_keys=keeper.save_keys,
         watches_open=lambda: dispatcher.watching.open + kube.watching.open,
     )  # fmt: skip
-    return Assembled(replica, driver, mesh, dispatcher, feed, MemberBeliefs(feed))
+    followers = MemberBeliefs(feed), Sweeper(feed)
+    return Assembled(replica, driver, mesh, dispatcher, feed, kube, *followers)
 
 
 def _replica_config(config: PeerConfig, keeper: Keeper) -> ReplicaConfig:

@@ -358,6 +358,10 @@ class Driver:
         self.step(ev.Wait(request, decode_token(token), replicas, deadline_ms))
         return await request
 
+    def is_stable(self, vector: Mapping[int, int]) -> bool:
+        """Tell whether everyone has `vector`, and nothing concurrent with it is still to come."""
+        return self.replica.waiters.is_stable(dict(vector))
+
     async def announced(self) -> None:
         """Return once all that `storage` holds by now is covered by the token."""
         if not self.replica.committing:

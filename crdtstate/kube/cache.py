@@ -14,10 +14,12 @@ Invariants:
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal, NamedTuple, final
 
+from crdtstate.crdt.clock import stamp_ms
 from crdtstate.crdt.record import winner
 from crdtstate.kube.keys import ObjectKey
 from crdtstate.kube.reading import Shown, choose_shown
@@ -25,7 +27,7 @@ from crdtstate.kube.statuses import StatusError
 from crdtstate.kube.versions import VersionClock
 from crdtstate.store.marks import DELETED, mark_of, overlooked, seen_by
 
-__all__ = ["CachedObject", "Event", "Gone", "ObjectCache"]
+__all__ = ["CachedObject", "Event", "Leaving", "ObjectCache"]
 
 EVENTS_MAX = 2_000  # remembered of a kind
 EVENTS_BYTES_MAX = 16 << 20
@@ -82,12 +84,13 @@ class Event:
 
 
 @final
-class Gone(NamedTuple):
-    """A record whose object is gone and which is to be removed once everyone has it.
+class Leaving(NamedTuple):
+    """A record that is to be removed, for its object is gone.
 
     Args:
         seen: Covers all of the record's dots.
-        marker: The origin whose deletion counts; it removes the record, others after a while.
+        sweeper: The origin whose deletion counts; it removes the record, others after a while.
+        since_ms: When it was deleted.
         lost: A concurrent update lost to the deletion; people are to be told for a while.
     """
 
@@ -95,8 +98,8 @@ class Gone(NamedTuple):
     record_id: bytes
     uid: str
     seen: dict[int, int]
-    marker: int
-    at_ms: int
+    sweeper: int
+    since_ms: int
     lost: bool
 
 
@@ -117,7 +120,8 @@ class ObjectCache:
     def __init__(self, origin: int, start_ms: int) -> None:
         self._clock = VersionClock(origin, start_ms)
         self._kinds: dict[str, _Kind] = {}
-        self._gone: dict[ObjectKey, list[Gone]] = {}
+        self._leaving: dict[bytes, Leaving] = {}  # by record id; those to look at next come first
+        self._leaving_under: dict[ObjectKey, list[bytes]] = {}
         self._minted: dict[int, None] = {}
         self.loading = True
         """While it is first filled, everything gets the version of the start, and no event."""
@@ -140,14 +144,30 @@ class ObjectCache:
         """Return the names of the kinds that have objects, in order."""
         return sorted(name for name, kind in self._kinds.items() if kind.objects)
 
-    def gone(self) -> Iterator[Gone]:
-        """Yield the records that wait for their removal."""
-        for records in self._gone.values():
-            yield from records
+    def leaving(self, limit: int) -> list[Leaving]:
+        """Return records that wait for their removal, in turn: `limit` of them a call.
+
+        Cost: O(limit), however many wait.
+        """
+        some = list(islice(self._leaving.values(), limit))
+        for record in some:
+            self._leaving[record.record_id] = self._leaving.pop(record.record_id)
+        return some
+
+    @property
+    def leaving_count(self) -> int:
+        """How many records wait for their removal."""
+        return len(self._leaving)
 
     def is_gone(self, key: ObjectKey, uid: str) -> bool:
         """Tell whether the object with this uid is known to be gone, its record still here."""
-        return any(gone.uid == uid for gone in self._gone.get(key, ()))
+        record_ids = self._leaving_under.get(key, ())
+        return any(self._leaving[record_id].uid == uid for record_id in record_ids)
+
+    def keys(self) -> set[ObjectKey]:
+        """Return every key that has an object or a record that is leaving. Cost: O(keys)."""
+        found = {seen.key for kind in self._kinds.values() for seen in kind.objects.values()}
+        return found | self._leaving_under.keys()
 
     # -- what happened -------------------------------------------------------------------------
 
@@ -186,7 +206,7 @@ class ObjectCache:
 
     def update(self, key: ObjectKey, lives: Sequence[Shown], wall_ms: int) -> None:
         """Take in what the records under a key are now."""
-        self._note_gone(key, lives)
+        self._note_leaving(key, lives)
         kind = self._kinds.get(key.stored_as)
         if kind is None:
             kind = self._kinds[key.stored_as] = _Kind(
@@ -246,12 +266,13 @@ class ObjectCache:
         self.version = version
         return version
 
-    def _note_gone(self, key: ObjectKey, lives: Sequence[Shown]) -> None:
-        found = [_gone(key, shown) for shown in lives if shown.gone]
+    def _note_leaving(self, key: ObjectKey, lives: Sequence[Shown]) -> None:
+        for record_id in self._leaving_under.pop(key, ()):
+            del self._leaving[record_id]
+        found = [_leaving(key, shown) for shown in lives if shown.gone]
         if found:
-            self._gone[key] = found
-        else:
-            self._gone.pop(key, None)
+            self._leaving_under[key] = [record.record_id for record in found]
+            self._leaving.update((record.record_id, record) for record in found)
 
     def list(self, stored_as: str, namespace: str | None = None) -> list[CachedObject]:
         """Return the objects of a kind by namespace and name. Cost: O(those returned)."""
@@ -267,13 +288,13 @@ class ObjectCache:
         return [objects[place] for place in places]
 
 
-def _gone(key: ObjectKey, shown: Shown) -> Gone:
-    record = shown.record
-    mark = mark_of(record)
+def _leaving(key: ObjectKey, shown: Shown) -> Leaving:
+    record, mark = shown.record, mark_of(shown.record)
     assert mark is not None, "gone is marked"
-    marker = winner(record[DELETED])[0][0]
+    (origin, _), stamp, _ = winner(record[DELETED])
     lost = any(True for _ in overlooked(record, mark))
-    return Gone(key, shown.record_id, shown.uid, seen_by(record), marker, mark.at_ms, lost)
+    seen = seen_by(record)
+    return Leaving(key, shown.record_id, shown.uid, seen, origin, stamp_ms(stamp), lost)
 
 
 def _as_shown(cached: CachedObject) -> Shown:

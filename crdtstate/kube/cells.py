@@ -29,7 +29,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from crdtstate.crdt.codec import encode_value, read_value
+import msgspec
+
+from crdtstate.crdt.codec import encode_value, head, read_value, string_content
 from crdtstate.crdt.record import Cell, Path, winner
 from crdtstate.errors import InvalidError, TooLargeError
 from crdtstate.kube.fieldset import element_text, item_key
@@ -47,6 +49,8 @@ WHOLE: Path = ("*",)
 TRUE, FALSE = b"\xf5", b"\xf4"  # CBOR of the two presence values.
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 64) - 1
 _SCALARS = (str, int, float, bool)
+_encode_json = msgspec.json.Encoder(order="sorted").encode
+_decode_json = msgspec.json.Decoder().decode
 ELEMENTS = {FIELD: "f:", ITEM: "k:", MEMBER: "v:"}  # Steps as path elements of fieldsV1.
 
 
@@ -167,8 +171,19 @@ def _check_leaf(value: Any, path: Path, room: int) -> None:
 
 
 def encode_leaf(value: Any) -> bytes:
-    """Return the bytes of a cell's value."""
-    return TRUE if value is True else encode_value(value)
+    """Return the bytes of a cell's value.
+
+    A scalar is CBOR, as everywhere in the store; an object or a list is the CBOR byte string of its
+    JSON with sorted keys, which is read several times faster, and holds nothing but JSON.
+    """
+    kind = type(value)
+    if kind is str:
+        data: bytes = value.encode()
+        return head(0x60, len(data)) + data
+    if kind is dict or kind is list:
+        text: bytes = _encode_json(value)
+        return head(0x40, len(text)) + text
+    return encode_value(value)
 
 
 def leaf_of(cell: Cell) -> Any:
@@ -181,19 +196,19 @@ def leaf_of(cell: Cell) -> Any:
 
 
 def value_of(data: bytes) -> Any:
-    """Return the JSON value of a cell's bytes; text and small numbers, mostly, without a codec."""
-    head = data[0] if data else 0xFF
-    if 0x60 <= head < 0x7A:
-        start = 1 if head < 0x78 else 2 if head == 0x78 else 3
-        size = head - 0x60 if head < 0x78 else int.from_bytes(data[1:start], "big")
-        if len(data) == start + size:
-            try:
-                return data[start:].decode()
-            except UnicodeDecodeError:
-                return None
+    """Return the JSON value of a cell's bytes; null for what no correct peer writes.
+
+    Joins never look inside values, so such a cell is kept; it must not hide the rest of its object.
+    """
+    content = string_content(data)
+    try:
+        if content is not None:
+            return content.decode() if data[0] >= 0x60 else _decode_json(content)
+    except (ValueError, RecursionError):
+        return None
     if len(data) == 1:
-        if head < 0x18:
-            return head
+        if data[0] < 0x18:
+            return data[0]
         if data == TRUE:
             return True
     return read_value(data)

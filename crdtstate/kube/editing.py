@@ -165,6 +165,7 @@ class _Edit:
         self, record_id: bytes, writer: Writer, outcome: Literal["created", "updated", "marked"]
     ) -> EditResult:
         """Render what was written; if it is gone now, let the mark say what was seen."""
+        unchanged = outcome != "created" and not writer.changed
         after = render(self._key, record_id, writer.record, b"")
         assert after is not None
         gone = after.gone and bool(writer.changed)
@@ -175,7 +176,7 @@ class _Edit:
             writer.replace(DELETED, mark.encode())
         digest = version_of(self._planner.encoded(record_id) or b"")
         overridden = [path_text(path) for path in writer.overridden]
-        if outcome != "created" and not writer.changed:
+        if unchanged:
             return EditResult(after.body, digest, "unchanged")
         return EditResult(after.body, digest, "gone" if gone else outcome, overridden)
 

@@ -10,10 +10,11 @@ plural ("apps/deployments", "/configmaps").
 from typing import NamedTuple, final
 
 from crdtstate.errors import InvalidError
+from crdtstate.store.table import LASTING
 
 __all__ = ["KEYS_FIRST", "KEYS_STOP", "ObjectKey", "decode_key"]
 
-KEYS_FIRST, KEYS_STOP = b"\x10", b"\x12"
+KEYS_FIRST, KEYS_STOP = LASTING, b"\x12"
 _FLEETING_PREFIX = b"\x11"
 FLEETING = frozenset({"/events", "events.k8s.io/events"})
 _SEPARATOR = b"\x01"

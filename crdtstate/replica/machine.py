@@ -72,7 +72,7 @@ class Replica:
         store.resolve_member = self.members.origin_of
         self.shown = Shown(dict(store.vector), store.index.revision, store.table.fingerprint.root)
         self.standing = Standing()
-        self.waiters = Waiters(config.name, self.members, self.peers, self.shown)
+        self.waiters = Waiters(config.name, store, self.members, self.peers, self.shown)
         self.antientropy = AntiEntropy(store, self.peers, self.shown)
         self.conversation = Conversation(
             store, self.peers, self.antientropy, self.shown, self.standing, self.waiters,

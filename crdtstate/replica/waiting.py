@@ -2,6 +2,7 @@
 
 Invariants:
     WTG-1  Every request is answered: when enough have it, or at its deadline with how many do.
+    STB-1  What is stable everyone has, and nothing concurrent with it is still to come here.
 """
 
 from typing import Any, final
@@ -15,7 +16,7 @@ from crdtstate.replica.membership import ReplicaSet
 from crdtstate.replica.messages import Kind, vector_message
 from crdtstate.replica.peers import Peers
 from crdtstate.replica.shown import Shown
-from crdtstate.store.store import Committed
+from crdtstate.store.store import Committed, Store
 
 __all__ = ["Waiters"]
 
@@ -33,8 +34,11 @@ class _Waiter(msgspec.Struct):
 class Waiters:
     """The waiting requests of one replica. Bounded by the API's connections."""
 
-    def __init__(self, name: str, members: ReplicaSet, peers: Peers, shown: Shown) -> None:
-        self._name, self._members, self._peers, self._shown = name, members, peers, shown
+    def __init__(
+        self, name: str, store: Store, members: ReplicaSet, peers: Peers, shown: Shown
+    ) -> None:
+        self._name, self._store = name, store
+        self._members, self._peers, self._shown = members, peers, shown
         self._waiting: list[_Waiter] = []
 
     def __len__(self) -> int:
@@ -61,6 +65,18 @@ class Waiters:
         others = sorted(self._members.members.keys() - {self._name})
         mine = [self._name] if covers_all(self._shown.vector, vector) else []
         return mine + self._peers.having(vector, others)
+
+    def is_stable(self, vector: dict[int, int]) -> bool:
+        """Tell whether every member has `vector` durable, and we all that they had then (STB-1).
+
+        Cost: O(members * origins).
+        """
+        others = sorted(self._members.members.keys() - {self._name})
+        known = [self._peers.known_vector(name) for name in others]
+        shown = self._shown.vector
+        return covers_all(shown, vector) and all(
+            k is not None and covers_all(k, vector) and covers_all(shown, k) for k in known
+        )
 
     def check(self, now_ms: int) -> list[ev.Effect]:
         """Answer whoever can be answered, or must be. Cost: O(waiting)."""
@@ -94,7 +110,9 @@ class Waiters:
         vector = self._shown.vector
         for view in self._peers.linked():
             if view.wants and covers_all(vector, view.wants):
-                answer = {o: vector[o] for o in view.wants}
+                # What is ours goes with it: who knows all that we wrote before we had what it
+                # asks for, knows all that was concurrent with that (STB-1).
+                answer = {o: vector[o] for o in (*view.wants, self._store.origin) if o in vector}
                 view.wants = {}
                 effects.append(ev.Send(view.name, vector_message(Kind.VECTOR, answer)))
         return effects

@@ -60,6 +60,7 @@ class Planner:
         self.before: dict[bytes, bytes | None] = {}  # what the table held, as far as looked at
         self.plain: dict[bytes, bytes] = {}  # record id -> encoded register
         self.records: dict[bytes, Record] = {}  # record id -> everything else
+        self._encoded: dict[bytes, bytes] = {}  # of those, as long as they do not change
         self.removed: dict[bytes, None] = {}  # ids whose life this transaction ends
         self._ended: dict[bytes, int] = {}  # key -> greatest incarnation ended here
         self._fresh: dict[bytes, list[bytes]] = {}  # key -> later lives begun here
@@ -97,8 +98,11 @@ class Planner:
     def encoded(self, record_id: bytes) -> bytes | None:
         """Return the record's bytes, with this transaction's earlier changes."""
         if record_id in self.records:
-            record = self.records[record_id]
-            return encode_record(record) if record else None
+            data = self._encoded.get(record_id)
+            if data is None:
+                record = self.records[record_id]
+                data = self._encoded[record_id] = encode_record(record) if record else b""
+            return data or None
         if record_id in self.plain:
             return self.plain[record_id]
         if record_id in self.before:
@@ -113,6 +117,7 @@ class Planner:
             data = self.encoded(record_id)
             self.plain.pop(record_id, None)
             record = self.records[record_id] = decode_record(data) if data else {}
+            self._encoded[record_id] = data or b""
         return record
 
     def lives(self, key: bytes) -> list[bytes]:
@@ -209,6 +214,7 @@ class Planner:
     def _note_drop(
         self, record_id: bytes, path: Path, dots: list[Dot], earlier: list[tuple[bytes, Path]]
     ) -> None:
+        self._encoded.pop(record_id, None)
         observed = set(dots)
         for place in earlier:  # PLN-1: what they removed was observed by this transaction.
             observed.update(self.changes.pop(place).observed)
@@ -217,6 +223,7 @@ class Planner:
             self._note(Change(record_id, path, None, sorted(observed)))
 
     def _note(self, change: Change) -> None:
+        self._encoded.pop(change.record_id, None)
         place = (change.record_id, change.path)
         earlier = self.changes.pop(place, None)
         if earlier is not None:  # PLN-1: what the earlier change removed is still observed.

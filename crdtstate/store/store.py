@@ -166,7 +166,8 @@ class Store:
                 before = planner.before[record_id]
                 self.table.put_encoded(record_id, before, planner.plain[record_id])
             else:
-                self.table.put(record_id, record)
+                before = self.table.get_encoded(record_id)
+                self.table.put_encoded(record_id, before, planner.encoded(record_id), record)
         self._finish(Transaction(planner.dot, planner.stamp, past, changes), touched, wall_ms)
         return Committed(planner.dot[1], self.index.revision, len(changes), planner.results)
 

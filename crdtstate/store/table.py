@@ -7,7 +7,8 @@ sums, the index of conflicts, the graves and the expiry queue.
 
 A **grave** is what is remembered of a removed key: the greatest incarnation that it had. The next
 creation takes the one after it, so that late updates to the removed record stay out of the new one
-(DESIGN section 2). Graves are local knowledge, kept as long as the event index reaches.
+(DESIGN section 2). Graves are local knowledge, kept as long as the event index reaches; those of
+objects are kept for good, a hundred bytes each, so that a uid never comes twice.
 
 Invariants:
     TAB-1  Fingerprint, conflict index and records become durable in one batch.
@@ -24,8 +25,9 @@ from crdtstate.store.fingerprint import Fingerprint
 from crdtstate.store.ports import Batch, Family, Reader, Snapshot, Storage
 from crdtstate.store.transaction import make_record_id, split_record_id
 
-__all__ = ["Table", "prefix_end"]
+__all__ = ["LASTING", "Table", "prefix_end"]
 
+LASTING = b"\x10"  # Keys that start so have graves for good.
 _ABSENT = b""
 
 
@@ -183,6 +185,8 @@ class Table:
 
     def forget_grave(self, record_id: bytes) -> None:
         """Forget a removal beyond the horizon, unless a later life depends on it (TAB-2)."""
+        if record_id.startswith(LASTING):
+            return
         key, incarnation = split_record_id(record_id)
         if self.grave(key) == incarnation and not any(map(self.get_encoded, self.lives(key))):
             self.write(Family.GRAVE + key, None)

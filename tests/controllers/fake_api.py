@@ -25,12 +25,15 @@ Key = tuple[str, str, str]  # group/plural, namespace, name
 class Refusal(Exception):
     """Becomes a Status."""
 
-    def __init__(self, code: int, reason: str, message: str = "") -> None:
+    def __init__(self, code: int, reason: str, message: str = "", **details: str) -> None:
         super().__init__(reason)
         self.status = code
         self.body = json.dumps(
-            {"kind": "Status", "code": code, "reason": reason, "message": message or reason}
-        ).encode()
+            {
+                "kind": "Status", "code": code, "reason": reason,
+                "message": message or reason, "details": details,
+            }
+        ).encode()  # fmt: skip
 
 
 def merged(target: Any, patch: Any) -> Any:
@@ -62,6 +65,10 @@ class FakeApi:
     lag_s: float = 0.0
     """How late watches tell what happened."""
     down: bool = False
+    unready: bool = False
+    served: list[tuple[str, str, str, str, bool]] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
+    """Uids that were deleted."""
 
     def client(self) -> AsyncClient:
         """Return a client that talks to this peer."""
@@ -85,6 +92,7 @@ class FakeApi:
         body = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
         if kind == "DELETED":
             del self.objects[key]
+            self.gone.add(body["metadata"]["uid"])
         else:
             self.objects[key] = body
         self.log.append((self.version, kind, key[0], body))
@@ -185,6 +193,22 @@ class FakeApi:
                     yield _line(kind, body)
             await changed.wait()
 
+    def _discovery(self, path: str) -> Object:
+        groups: dict[str, list[Object]] = {}
+        for group, _version, kind, plural, namespaced in self.served:
+            if bool(group) == (path == "/apis"):
+                row = {
+                    "resource": plural, "responseKind": {"kind": kind},
+                    "scope": "Namespaced" if namespaced else "Cluster",
+                    "verbs": ["list", "watch", "delete"],
+                }  # fmt: skip
+                groups.setdefault(group, []).append(row)
+        items = [
+            {"metadata": {"name": g}, "versions": [{"version": "v1", "resources": rows}]}
+            for g, rows in groups.items()
+        ]
+        return {"items": items}
+
     # -- requests ------------------------------------------------------------------------------
 
     def handle(self, method: str, target: str, body: bytes) -> Object:
@@ -196,16 +220,24 @@ class FakeApi:
         self.refuse(method, path)
         if path == "/members":
             return {"members": self.members}
+        if path in ("/api", "/apis"):
+            return self._discovery(path)
         if path == "/status":
-            return {"name": "fake", "origin": "1", "revision": "1", "token": "", "linked": []}
+            return {
+                "name": "fake", "origin": "1", "revision": "1", "token": "", "linked": [],
+                "ready": not self.unready, "reason": "", "members": 1, "minority": False,
+                "conflicts": 0,
+            }  # fmt: skip
         resource, namespace, name, part = split(path)
         data = json.loads(body) if body else {}
         key = (resource, namespace, name)
         match method:
             case "GET" if name:
-                if key not in self.objects:
-                    raise Refusal(404, "NotFound", f"{key} not found")
-                return self.objects[key]
+                found, uid = self.objects.get(key), query.get("uid")
+                if found is None or (uid and uid in self.gone):
+                    known = {"uid": uid} if uid and uid in self.gone else {}
+                    raise Refusal(404, "NotFound", f"{key} not found", **known)
+                return found
             case "GET":
                 return self.listing(resource, namespace, query)
             case "POST":

@@ -100,6 +100,9 @@ class ObjectOracle:
     ) -> None:
         """Take an edit: what its writer saw, and what it wanted to be there."""
         said = Said(dot, stamp, past, after["metadata"]["uid"], creates=before is None, marks=marks)
+        self.said.append(said)
+        if marks:  # A deletion says nothing of what the object is.
+            return
         old, old_items = leaves_of(before) if before else ({}, set())
         new, new_items = leaves_of(after)
         fresh, gone = new_items - old_items, old_items - new_items
@@ -120,7 +123,6 @@ class ObjectOracle:
             item for place in changed for item in items_above(place)
             if item in new_items
         }  # fmt: skip
-        self.said.append(said)
 
     # -- what is seen ----------------------------------------------------------------------------
 

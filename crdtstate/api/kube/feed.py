@@ -23,6 +23,7 @@ from crdtstate.kube.editing import edit
 from crdtstate.kube.keys import KEYS_FIRST, KEYS_STOP, ObjectKey, decode_key
 from crdtstate.kube.objects import Change, EditResult, Target
 from crdtstate.kube.reading import Shown, read_lives, render
+from crdtstate.kube.uids import uid_bytes, uid_text
 from crdtstate.replica.events import Outcome
 from crdtstate.store import operations as ops
 from crdtstate.store.index import read_revision
@@ -35,6 +36,7 @@ __all__ = ["Edited", "Feed"]
 _SLICE_RECORDS, _SLICE_BYTES = 64, 32 << 10
 _CHUNK = 256  # transactions
 _LOOK_MS = 60_000
+DELETIONS_SEARCHED = 4_096
 _Row = tuple[ObjectKey, list[Shown]]
 
 
@@ -149,6 +151,28 @@ class Feed:
         self._wake(list(self._kinds))
         self._wake_revision()
 
+    # -- reading -------------------------------------------------------------------------------
+
+    def was_deleted(self, key: ObjectKey, uid: str) -> bool:
+        """Tell whether the object that had this uid under `key` is known to be deleted.
+
+        False says nothing of an object that is not here: absence is no deletion. True also for one
+        whose record is long gone, if this peer took part in its removal or in what came after.
+
+        Cost: O(objects that were under the key), at most DELETIONS_SEARCHED.
+        """
+        cached = self.cache.get(*key)
+        if cached is not None and cached.uid == uid:
+            return False
+        if self.cache.is_gone(key, uid):
+            return True
+        grave = self.backend.storage.get(Family.GRAVE + key.encode())
+        last = -1 if grave is None else int.from_bytes(grave, "big")
+        return any(
+            uid_text(uid_bytes(self.cluster_id, key, number)) == uid
+            for number in range(last, max(-1, last - DELETIONS_SEARCHED), -1)
+        )
+
     # -- following -----------------------------------------------------------------------------
 
     async def _run(self) -> None:
@@ -173,8 +197,7 @@ class Feed:
     async def _load(self) -> None:
         """Read everything; what the cache has seen already is compared, and told if it differs."""
         cache = self.cache
-        absent = {seen.key: None for kind in cache.kinds() for seen in cache.list(kind)}
-        absent.update((gone.key, None) for gone in cache.gone())
+        absent = dict.fromkeys(sorted(cache.keys()))
         with closing(self.backend.snapshot()) as snapshot:
             revision, _ = read_revision(snapshot)
             await self._take(_scan(snapshot, absent))
