@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol, final
 
 from crdtstate.client import AsyncClient
+from crdtstate.podaccess import PodAccess
 
 __all__ = ["GROUP", "Extension", "PeerHandle", "load_extensions"]
 
@@ -30,6 +31,8 @@ class PeerHandle:
     """A directory of the extension's own, on the peer's disk; not made yet."""
     client: Callable[[], AsyncClient]
     """Makes a client of this peer, and no other. `members()` tells what the peer believes."""
+    offer_pods: Callable[[PodAccess], None]
+    """Answer what the API is asked about pods of this machine: logs, and what they use."""
 
 
 class Extension(Protocol):

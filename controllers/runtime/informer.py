@@ -28,11 +28,23 @@ _log = structlog.get_logger("controllers.informer")
 
 @final
 class Informer:
-    """One kind. `run` goes on until it is cancelled."""
+    """One kind. `run` goes on until it is cancelled.
 
-    def __init__(self, kind: Kind, cache: Cache, resources: Resources, rng: Random) -> None:
+    Args:
+        field_selector: Only these objects; one that is selected no longer counts as deleted.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        cache: Cache,
+        resources: Resources,
+        rng: Random,
+        *,
+        field_selector: str | None = None,
+    ) -> None:
         self.kind, self.cache = kind, cache
-        self._resources = resources
+        self._resources, self._field_selector = resources, field_selector
         self._backoff: Backoff[str] = Backoff(rng, base_ms=100, max_ms=_RETRY_MS_MAX)
         self._listeners: list[Listener] = []
         self._stale = False
@@ -67,7 +79,7 @@ class Informer:
                 await asyncio.sleep(self._backoff.failed("") / 1000)
 
     async def _list(self) -> str:
-        found = await self._resources.list(self.kind)
+        found = await self._resources.list(self.kind, field_selector=self._field_selector)
         self._stale = False
         version = found.resource_version
         changes = self.cache.replace(
@@ -82,7 +94,8 @@ class Informer:
     async def _watch(self, since: str) -> str:
         """Follow until the stream ends; return where the next one goes on."""
         began_s = asyncio.get_running_loop().time()
-        async with aclosing(self._resources.watch(self.kind, since=since)) as events:
+        watch = self._resources.watch(self.kind, since=since, field_selector=self._field_selector)
+        async with aclosing(watch) as events:
             async for event in events:
                 since = event.resource_version
                 self._take(self.cache.apply(event))

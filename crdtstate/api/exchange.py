@@ -22,7 +22,7 @@ _encode_json = msgspec.json.Encoder().encode
 class Request:
     """A request. `path` is percent-decoded bytes; `target` is the raw request target."""
 
-    __slots__ = ("_query", "_query_text", "headers", "method", "path", "read_body")
+    __slots__ = ("_query", "_query_text", "headers", "method", "path", "read_body", "target")
 
     def __init__(
         self,
@@ -32,7 +32,8 @@ class Request:
         read_body: Callable[[], Awaitable[bytes]],
     ) -> None:
         path, _, query = target.partition("?")
-        self.method, self.headers, self.read_body = method, headers, read_body
+        self.method, self.target = method, target
+        self.headers, self.read_body = headers, read_body
         self.path = unquote_to_bytes(path) if "%" in path else path.encode("utf-8", "replace")
         self._query_text = query
         self._query: dict[str, str] | None = None

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from crdtstate.api.dispatch import Dispatcher
+from crdtstate.api.kube.elsewhere import Relay
 from crdtstate.api.kube.feed import Feed
+from crdtstate.api.kube.nodes import NodeBeliefs
 from crdtstate.api.kube.server import KubeApi
 from crdtstate.api.kube.sweeping import Sweeper
 from crdtstate.daemon.cluster import PeerCluster
@@ -37,6 +39,7 @@ class Surroundings:
     network: Network | None = None
     clock: Clock | None = None
     rng: random.Random | None = None
+    relay: Relay | None = None
 
 
 @final
@@ -70,6 +73,8 @@ class Assembled:
     mesh: Mesh
     dispatcher: Dispatcher
     feed: Feed
+    kube: KubeApi
+    beliefs: NodeBeliefs
     sweeper: Sweeper
 
     async def start(self) -> None:
@@ -82,11 +87,13 @@ class Assembled:
             self.mesh.forget(name)
         self.driver.start(self.mesh)
         self.feed.start()
+        self.beliefs.start()
         self.sweeper.start()
 
     async def stop(self) -> None:
         """Say farewell, then finish the batch in flight."""
         await self.mesh.stop()
+        await self.beliefs.stop()
         await self.sweeper.stop()
         await self.feed.stop()
         await self.driver.stop()
@@ -111,14 +118,15 @@ def assemble(
         network=around.network, clock=around.clock, rng=around.rng,
     )  # fmt: skip
     feed = Feed(driver, keeper.cluster_id)
-    kube = KubeApi(driver, feed, around.rng or random.Random())
+    kube = KubeApi(driver, feed, around.rng or random.Random(), around.relay)
     dispatcher = Dispatcher(driver, auth_tokens, kube)
     driver.cluster = PeerCluster(
         driver, mesh, cluster_id=keeper.cluster_id, dev=config.dev, backup=keeper.backup,
         keys=keeper.keys, save_keys=keeper.save_keys,
         watches_open=lambda: dispatcher.watching.open + kube.watching.open,
     )  # fmt: skip
-    return Assembled(replica, driver, mesh, dispatcher, feed, Sweeper(feed))
+    followers = NodeBeliefs(feed), Sweeper(feed)
+    return Assembled(replica, driver, mesh, dispatcher, feed, kube, *followers)
 
 
 def _replica_config(config: PeerConfig, keeper: Keeper) -> ReplicaConfig:

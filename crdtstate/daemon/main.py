@@ -21,11 +21,13 @@ from typing import Any, final
 import structlog
 
 from crdtstate.api.kube.feed import Feed
+from crdtstate.api.kube.server import KubeApi
 from crdtstate.api.server import HttpServer
 from crdtstate.client import AsyncClient
-from crdtstate.daemon.compose import Keeper, assemble
+from crdtstate.daemon.compose import Keeper, Surroundings, assemble
 from crdtstate.daemon.config import PeerConfig, parse_address
 from crdtstate.daemon.driver import Driver
+from crdtstate.daemon.relay import HttpRelay
 from crdtstate.errors import InvalidError, StorageError
 from crdtstate.extension import PeerHandle, load_extensions
 from crdtstate.storage.backup import backup
@@ -72,9 +74,11 @@ class Peer:
         storage = await asyncio.to_thread(RocksStorage.open, directory.db_path)
         self._exit.callback(storage.close)
         self._exit.callback(self._mark_clean, directory)
+        relay = HttpRelay()
+        self._exit.push_async_callback(relay.close)
         peer = assemble(
             config, storage, self._keeper(directory, storage, key_path, cluster_id, keys),
-            self._auth_tokens,
+            self._auth_tokens, Surroundings(relay=relay),
         )  # fmt: skip
         self.driver, self.feed = peer.driver, peer.feed
         # Before it has started, to stop it is harmless, and the driver's thread needs it.
@@ -92,14 +96,14 @@ class Peer:
                 code="address_in_use",
             ) from error
         self._exit.push_async_callback(server.stop)
-        await self._start_extensions(port)
+        await self._start_extensions(port, peer.kube)
         _log.info(
             "peer_started", name=config.name, api=config.api, gossip=config.gossip,
             origin=f"{directory.identity.origin:016x}", fresh=directory.identity.fresh,
             reason=directory.identity.reason,
         )  # fmt: skip
 
-    async def _start_extensions(self, port: int) -> None:
+    async def _start_extensions(self, port: int, kube: KubeApi) -> None:
         """Start what runs inside. One that fails is logged; the peer goes on without it."""
         host = self.api_address[0]
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
@@ -109,6 +113,7 @@ class Peer:
             handle = PeerHandle(
                 name=self.config.name, api=url, data=Path(self.config.data) / name,
                 client=lambda: AsyncClient(url, auth_token=token, causal=False),
+                offer_pods=kube.offer_pods,
             )  # fmt: skip
             self._exit.push_async_callback(_quietly, name, extension.stop)
             await _quietly(name, partial(extension.start, handle))

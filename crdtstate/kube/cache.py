@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, NamedTuple, final
+from typing import Any, Literal, NamedTuple, final
 
 from crdtstate.crdt.clock import stamp_ms
 from crdtstate.crdt.record import winner
@@ -232,6 +232,13 @@ class ObjectCache:
             kind.places = None
             after = self._store(kind, place, key, shown, wall_ms)
             self._tell(kind, Event("ADDED", None, after))
+
+    def retell(self, key: ObjectKey, body: dict[str, Any], wall_ms: int) -> None:
+        """Show an object with another body than it is stored with, until it is updated."""
+        kind = self._kinds[key.stored_as]
+        before = kind.objects[key[1:]]
+        after = self._store(kind, key[1:], key, _as_shown(before)._replace(body=body), wall_ms)
+        self._tell(kind, Event("MODIFIED", before, after))
 
     def _store(
         self, kind: _Kind, place: _Place, key: ObjectKey, shown: Shown, wall_ms: int

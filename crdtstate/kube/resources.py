@@ -42,6 +42,8 @@ class Resource:
     custom: bool = False
     """From a CRD: no strategic merge patch, PUT needs a resourceVersion."""
     served: bool = True
+    deprecation: str = ""
+    """Said in a Warning header to whoever uses this version."""
 
     @property
     def api_version(self) -> str:

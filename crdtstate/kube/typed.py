@@ -31,7 +31,7 @@ def is_leaf(schema: Schema, value: Any) -> bool:
     if isinstance(value, dict):
         return not value or schema.map_type == "atomic" or schema.kind in ("scalar", "array")
     if isinstance(value, list):
-        return schema.kind != "array" or schema.list_type == "atomic"
+        return not value or schema.kind != "array" or schema.list_type == "atomic"
     return True
 
 
@@ -137,12 +137,10 @@ def _compare_nodes(
         return
     more: Tree = {}
     less: Tree = {}
-    if isinstance(old, dict | None) and isinstance(new, dict | None):
-        if is_leaf(schema, old) and is_leaf(schema, new):
-            changed[element] = {}
-            return
-        _compare_maps(schema, old or {}, new or {}, more, less)
-    elif isinstance(old, list) and isinstance(new, list) and not is_leaf(schema, new):
+    leaves = is_leaf(schema, old) and is_leaf(schema, new)
+    if isinstance(old, dict) and isinstance(new, dict) and not leaves:
+        _compare_maps(schema, old, new, more, less)
+    elif isinstance(old, list) and isinstance(new, list) and not leaves:
         _compare_lists(schema, old, new, more, less)
     else:
         changed[element] = _full(schema, new)
@@ -200,11 +198,9 @@ def merge(schema: Schema, live: Any, config: Any) -> Any:
         return result
     if isinstance(config, list) and isinstance(live, list) and not is_leaf(schema, config):
         return _merge_lists(schema, live, config)
-    if config is None or config == {}:
-        # Nothing is said about what is below a granular map.
-        return live if live and not is_leaf(schema, live) else config
-    if config == [] and not is_leaf(schema, config):
-        return live
+    if config is None or config == {} or config == []:
+        # Nothing is said about what is below.
+        return config if is_leaf(schema, live) else live
     return config
 
 

@@ -62,9 +62,10 @@ def rules_of(schema: Schema) -> tuple[Rule, ...]:
 def value_causes(raw: Mapping[str, Any], value: Any, path: str) -> list[Cause]:
     """Check a value against a raw OpenAPI node, descending: for the combinators' branches."""
     declared = raw.get("type")
-    types = declared if isinstance(declared, list) else [declared] if declared else []
-    if value is None and (raw.get("nullable") or "null" in types):
+    given = declared if isinstance(declared, list) else [declared] if declared else []
+    if value is None and (raw.get("nullable") or "null" in given):
         return []
+    types = [wanted for wanted in given if wanted != "null"]
     if types and not any(is_type(value, wanted) for wanted in types):
         return [c.type_invalid(path, value, types[0])]
     found = [cause for rule in _compile(raw) for cause in rule(value, path)]

@@ -13,6 +13,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from crdtstate.replica.expiry import GRACE_MS
+from crdtstate.sim.objects import check_objects
 from crdtstate.sim.sessions import TIMED_PREFIX
 from crdtstate.sim.violation import require
 from crdtstate.storage.memory import MemoryStorage
@@ -31,6 +32,7 @@ _REQUEST_S_MAX = 8.0  # Clients of the simulator wait at most 5 s.
 
 def check_end(world: "World", hosts: "list[Host]") -> None:
     """Check all that stay, once they are equal. Raises: Violation."""
+    check_objects(hosts)
     living = {host.disk.origin for host in hosts}
     for host in hosts:
         assert host.peer is not None

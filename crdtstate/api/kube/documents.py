@@ -20,6 +20,7 @@ OPENAPI_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobu
 _ASKED_FOR_AS = (OPENAPI_V2_PROTOBUF, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
 """The second name is what clients ask for and, with its @, no media type that they could read."""
 _FOR_EVER = "public, max-age=31536000, immutable"
+_PIECE_BYTES = 16 * 1024
 
 
 @final
@@ -95,8 +96,11 @@ class DocumentHandlers:
         found = openapi.v3_hash(self._registry, group, version)
         if found is None:
             raise not_found(request.path)
+        asked = request.query.get("hash", found)
+        if asked != found:  # An index of before: what it names for ever must not be this.
+            return Response(301, b"", headers={"Location": f"{request.path.decode()}?hash={found}"})
         headers = {"ETag": f'"{found}"', "Vary": "Accept"}
-        if request.query.get("hash") == found:
+        if "hash" in request.query:
             headers["Cache-Control"] = _FOR_EVER
         chunks = openapi.v3(self._registry, group, version)
         return Response(200, b"", headers=headers, stream=_stream(chunks))
@@ -113,16 +117,22 @@ class DocumentHandlers:
 
 
 async def _stream(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the document in pieces, between which others have their turn."""
+    piece = bytearray()
     for chunk in chunks:
-        yield chunk
+        piece += chunk
+        if len(piece) >= _PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece)
 
 
 def _wants_aggregated(accept: str) -> bool:
     for media, parameters in media_types(accept):
-        if media == "application/json":
-            return (parameters.get("as"), parameters.get("g"), parameters.get("v")) == (
-                "APIGroupDiscoveryList",
-                "apidiscovery.k8s.io",
-                "v2",
-            )
+        if media in ("application/json", "application/*", "*/*"):
+            if "as" not in parameters:
+                return False
+            kind = (parameters.get("g"), parameters.get("v"), parameters["as"])
+            if kind == ("apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList"):
+                return True
     return False

@@ -47,6 +47,8 @@ class DeleteOptions:
     propagation: Propagation = "Background"
     uid: str | None = None
     version: str | None = None
+    grace_s: int | None = None
+    """None: as the object says."""
 
 
 @final
@@ -152,7 +154,17 @@ def parse_delete(query: Mapping[str, str], body: Mapping[str, Any]) -> DeleteOpt
         propagation=cast(Propagation, propagation),
         uid=None if uid is None else str(uid),
         version=None if version is None else str(version),
+        grace_s=_grace(body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))),
     )
+
+
+def _grace(given: Any) -> int | None:
+    if given is None:
+        return None
+    text = str(given)
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise invalid_option("gracePeriodSeconds", f"{text[:32]!r} is not a number from 0")
+    return int(text)
 
 
 def parse_list(query: Mapping[str, str]) -> ListOptions:

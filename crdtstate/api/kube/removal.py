@@ -9,7 +9,7 @@ from crdtstate.api.exchange import Request, Response
 from crdtstate.api.kube.answers import encoded_object, object_response, shown_body
 from crdtstate.api.kube.bodies import decode_body
 from crdtstate.api.kube.edits import STALE, Editor
-from crdtstate.api.kube.faces import CRDS
+from crdtstate.api.kube.faces import CRDS, PODS
 from crdtstate.api.kube.options import DeleteOptions, parse_delete, parse_list
 from crdtstate.api.kube.routes import Route
 from crdtstate.api.kube.state import KubeState, not_found, qualified
@@ -24,6 +24,7 @@ from crdtstate.kube.statuses import StatusError
 __all__ = ["DeleteHandlers"]
 
 _BATCH = 64
+POD_GRACE_S = 30
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 _PROPAGATION = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
 
@@ -203,7 +204,23 @@ def _removal(resource: Resource, options: DeleteOptions, live: Live) -> Removal:
     if resource.stored_as == CRDS:
         more.append(CLEANUP)
     more = [finalizer for finalizer in more if finalizer not in finalizers]
+    grace_s = _grace_of(resource, options, live)
     if not more or "deletionTimestamp" in metadata:
-        return Removal()
+        return Removal(grace_s=grace_s)
     metadata["finalizers"] = finalizers + more
-    return Removal(body={**live.body, "metadata": metadata})
+    return Removal(body={**live.body, "metadata": metadata}, grace_s=grace_s)
+
+
+def _grace_of(resource: Resource, options: DeleteOptions, live: Live) -> int:
+    """Return the seconds that a pod may take to end: its agent removes it when it has.
+
+    A pod that runs nowhere, or no longer, has nothing to end.
+    """
+    spec, status = live.body.get("spec") or {}, live.body.get("status") or {}
+    over = status.get("phase") in ("Succeeded", "Failed")
+    if resource.stored_as != PODS or not spec.get("nodeName") or over:
+        return 0
+    if options.grace_s is not None:
+        return options.grace_s
+    given = spec.get("terminationGracePeriodSeconds")
+    return POD_GRACE_S if given is None else int(given)

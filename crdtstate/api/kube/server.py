@@ -13,11 +13,14 @@ from crdtstate.api.kube.bodies import decode_body
 from crdtstate.api.kube.conflicts import CONFLICTS, ConflictHandlers
 from crdtstate.api.kube.documents import DocumentHandlers
 from crdtstate.api.kube.edits import Editor
+from crdtstate.api.kube.elsewhere import Elsewhere, Relay
 from crdtstate.api.kube.expiry import EventExpiry
 from crdtstate.api.kube.feed import Feed
 from crdtstate.api.kube.lists import ListHandlers
 from crdtstate.api.kube.negotiation import choose_form
 from crdtstate.api.kube.options import flag
+from crdtstate.api.kube.podlogs import LogHandlers
+from crdtstate.api.kube.podmetrics import METRICS, MetricsHandlers
 from crdtstate.api.kube.removal import DeleteHandlers
 from crdtstate.api.kube.reviews import REVIEWS, review
 from crdtstate.api.kube.routes import Route, not_found, parse_route
@@ -30,6 +33,7 @@ from crdtstate.kube.builtin import builtin_resources
 from crdtstate.kube.crds import resources_of
 from crdtstate.kube.resources import Registry, Resource
 from crdtstate.kube.statuses import StatusError
+from crdtstate.podaccess import PodAccess
 
 __all__ = ["KubeApi"]
 
@@ -63,10 +67,13 @@ class KubeApi:
 
     Args:
         rng: Where generated names come from.
+        relay: The way to other peers; None: there is none.
     """
 
-    def __init__(self, backend: Backend, feed: Feed, rng: random.Random) -> None:
-        registry = Registry((*builtin_resources(), CONFLICTS))
+    def __init__(
+        self, backend: Backend, feed: Feed, rng: random.Random, relay: Relay | None = None
+    ) -> None:
+        registry = Registry((*builtin_resources(), CONFLICTS, *METRICS))
         self._state = state = KubeState(backend, feed, registry, resources_of, rng)
         self._documents = DocumentHandlers(registry)
         editor = Editor(state)
@@ -75,12 +82,19 @@ class KubeApi:
         )  # fmt: skip
         self.watching = WatchHandlers(state)
         self._conflicts = ConflictHandlers(state)
+        elsewhere = Elsewhere(backend, relay)
+        self.logs = LogHandlers(state, elsewhere)
+        self._metrics = MetricsHandlers(state, elsewhere, self.logs)
         self._expiry = EventExpiry(state)
         self._handlers: dict[str, Handler] = {
             "get": lists.get, "list": lists.list, "watch": self.watching.watch,
             "create": writes.create, "update": writes.replace, "patch": writes.patch,
             "delete": deletes.delete, "deletecollection": deletes.delete_collection,
         }  # fmt: skip
+
+    def offer_pods(self, access: PodAccess) -> None:
+        """Take the agent that answers about the pods of this machine."""
+        self.logs.access = access
 
     async def handle(self, request: Request, admit: Admit, cover: Cover) -> Response:
         """Answer one request; refusals become Status objects.
@@ -107,7 +121,11 @@ class KubeApi:
         if (route.group, route.plural) in REVIEWS:
             return await self._review(request, route)
         resource = self._state.resource(route)
+        if (resource.stored_as, route.subresource, request.method) == ("/pods", "log", "GET"):
+            return await self.logs.log(request, route, resource)
         verb = _verb(request, route, resource)
+        if resource in METRICS:
+            return await self._metrics.get(request, route, resource)
         if resource is CONFLICTS:
             return await self._conflicts.answer(request, route, verb)
         if resource.plural == "events":

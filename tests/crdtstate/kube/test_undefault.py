@@ -59,8 +59,9 @@ def test_an_item_that_moved_is_found_by_its_key() -> None:
     containers = new["spec"]["template"]["spec"]["containers"]
     containers.insert(0, {"name": "first", "image": "j"})
 
-    assert written(new)["spec"]["template"]["spec"]["containers"][1] == (
-        stored()["spec"]["template"]["spec"]["containers"][0]
+    assert (
+        written(new)["spec"]["template"]["spec"]["containers"][1]
+        == (stored()["spec"]["template"]["spec"]["containers"][0])
     )
 
 
