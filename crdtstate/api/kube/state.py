@@ -113,6 +113,19 @@ class KubeState:
             raise not_found(resource, name)
         return found
 
+    def require_uid(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """Check that the object of this uid is there.
+
+        Raises: StatusError (NotFound); details.uid says that its deletion is known here.
+        """
+        found = self.get(resource, namespace, name)
+        if found is not None and found.uid == uid:
+            return
+        refusal = not_found(resource, name)
+        if self.feed.was_deleted(ObjectKey(resource.stored_as, namespace, name), uid):
+            refusal.details["uid"] = uid
+        raise refusal
+
     def objects(self, resource: Resource, namespace: str) -> list[CachedObject]:
         """Return the objects of a kind by namespace and name."""
         stored_as = resource.stored_as
