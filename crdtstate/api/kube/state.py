@@ -11,6 +11,7 @@ from typing import Any, final
 
 from crdtstate.api.kube.faces import BEGINNING, CRDS, DEFAULT_NAMESPACES, NAMESPACES
 from crdtstate.api.kube.feed import Feed
+from crdtstate.api.kube.quotas import Quotas
 from crdtstate.api.kube.routes import Route
 from crdtstate.api.ports import Backend
 from crdtstate.kube.cache import CachedObject, Event
@@ -47,6 +48,9 @@ class KubeState:
         rng: random.Random,
     ) -> None:
         self.backend, self.feed, self.registry, self.rng = backend, feed, registry, rng
+        quota = registry.find("", "v1", "resourcequotas")
+        assert quota is not None
+        self.quotas = Quotas(feed, quota)
         self._custom = custom
         self._crds: dict[str, int] = {}  # name -> version of what the registry has of it
         self._crds_seen = 0
