@@ -6,7 +6,7 @@ Source: Kubernetes API concepts, "Resource deletion"; DeleteOptions.
 from typing import Any, final
 
 from crdtstate.api.exchange import Request, Response
-from crdtstate.api.kube.answers import encoded_object, object_response, shown_body
+from crdtstate.api.kube.answers import object_response
 from crdtstate.api.kube.bodies import decode_body
 from crdtstate.api.kube.edits import STALE, Editor
 from crdtstate.api.kube.faces import CRDS, PODS
@@ -64,7 +64,7 @@ class DeleteHandlers:
         )
         uid = (result.body or {})["metadata"]["uid"]
         if result.outcome != "gone" and cached is not None and cached.uid == uid:
-            return object_response(encoded_object(resource, cached), 200, warnings)
+            return object_response(self._state.showing.encoded(resource, cached), 200, warnings)
         details = {"name": name, "group": resource.group, "kind": resource.plural, "uid": uid}
         status = {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
@@ -102,16 +102,18 @@ class DeleteHandlers:
         """DELETE what a list would show; in transactions of some objects each."""
         options = await _read_options(request)
         chosen = parse_list(request.query)
+        showing = self._state.showing
         select = selection(resource, chosen.label_selector, chosen.field_selector)
         found = [
             cached
-            for cached in self._state.objects(resource, route.namespace)
-            if select.matches(shown_body(resource, cached.body, str(cached.version)))
-            and not self._state.is_default_namespace(resource, cached.key.name)
+            for cached in showing.select(
+                resource, self._state.objects(resource, route.namespace), select
+            )
+            if not self._state.is_default_namespace(resource, cached.key.name)
         ]
         if not options.dry_run:
             await self._delete_all(resource, found, options)
-        items = [shown_body(resource, cached.body, str(cached.version)) for cached in found]
+        items = [showing.object(resource, cached) for cached in found]
         version = str(self._state.feed.cache.version)
         return object_response(
             {

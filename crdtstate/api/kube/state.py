@@ -6,14 +6,15 @@ Invariants:
 """
 
 import random
-from collections.abc import Callable
-from typing import Any, final
+from typing import final
 
 from crdtstate.api.kube.faces import BEGINNING, CRDS, DEFAULT_NAMESPACES, NAMESPACES
 from crdtstate.api.kube.feed import Feed
 from crdtstate.api.kube.routes import Route
+from crdtstate.api.kube.showing import Showing
 from crdtstate.api.ports import Backend
 from crdtstate.kube.cache import CachedObject, Event
+from crdtstate.kube.crds import name_conflicts, resources_of
 from crdtstate.kube.keys import ObjectKey
 from crdtstate.kube.objects import Live
 from crdtstate.kube.reading import Shown
@@ -34,7 +35,6 @@ class KubeState:
     """One peer's kinds and objects.
 
     Args:
-        custom: Returns the resources that a CustomResourceDefinition brings.
         rng: Where generated names come from.
     """
 
@@ -43,13 +43,12 @@ class KubeState:
         backend: Backend,
         feed: Feed,
         registry: Registry,
-        custom: Callable[[dict[str, Any]], list[Resource]],
         rng: random.Random,
     ) -> None:
         self.backend, self.feed, self.registry, self.rng = backend, feed, registry, rng
-        self._custom = custom
         self._crds: dict[str, int] = {}  # name -> version of what the registry has of it
         self._crds_seen = 0
+        self.showing = Showing()
         self._virtual = {name: self._make_virtual(name) for name in DEFAULT_NAMESPACES}
 
     def _make_virtual(self, name: str) -> CachedObject:
@@ -86,13 +85,16 @@ class KubeState:
             return
         self._crds_seen = last
         found = {cached.key.name: cached for cached in self.feed.cache.list(CRDS)}
-        for name in self._crds.keys() - found.keys():
+        conflicts = name_conflicts(cached.body for cached in found.values())
+        self.showing.conflicts = conflicts
+        accepted = {n: cached for n, cached in found.items() if n not in conflicts}
+        for name in self._crds.keys() - accepted.keys():
             del self._crds[name]
             self.registry.set_custom(name, ())
-        for name, cached in found.items():
+        for name, cached in accepted.items():
             if self._crds.get(name) != cached.version:
                 self._crds[name] = cached.version
-                self.registry.set_custom(name, self._custom(cached.body))
+                self.registry.set_custom(name, resources_of(cached.body))
 
     # -- objects -------------------------------------------------------------------------------
 
