@@ -30,7 +30,7 @@ from controllers.runtime.scope import Scope
 from controllers.runtime.view import View
 from crdtstate.client.kinds import NODES, PODS
 
-__all__ = ["HostsState", "NodeLifeCycles", "plan"]
+__all__ = ["HostLifeCycles", "HostsState", "plan"]
 
 UNREACHABLE = "node.kubernetes.io/unreachable"
 _SILENT, _HEARD = "MemberNotHeard", "MemberHeard"
@@ -108,7 +108,7 @@ def _heard(state: HostsState) -> list[Action]:
     "nodes", of=NODES, reads=[PODS],
     indexes={PODS: {"host": lambda pod: [host_of(pod)] if host_of(pod) else []}},
 )  # fmt: skip
-class NodeLifeCycles:
+class HostLifeCycles:
     """Reads the caches, plans, performs."""
 
     async def reconcile(self, request: Request, scope: Scope) -> Result:

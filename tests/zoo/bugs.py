@@ -12,11 +12,12 @@ from typing import final
 
 import pytest
 
-__all__ = ["HISTORIES", "REPAIRS", "SIMULATOR", "ZOO", "Bug", "Patch", "bug"]
+__all__ = ["HISTORIES", "OBJECTS", "REPAIRS", "SIMULATOR", "ZOO", "Bug", "Patch", "bug"]
 
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]
 HISTORIES, REPAIRS, SIMULATOR = "histories", "histories, repair on", "simulator"
+OBJECTS = "histories of an object"
 
 
 @final

@@ -69,8 +69,11 @@ class ListHandlers:
         self._state = state
 
     async def get(self, request: Request, route: Route, resource: Resource) -> Response:
-        """GET one object, or its /status or /scale."""
+        """GET one object, or its /status or /scale; with `?uid=` only the object of that uid."""
         form = choose_form(request.headers.get("Accept", ""))
+        uid = request.query.get("uid")
+        if uid:
+            self._state.require_uid(resource, route.namespace, route.name, uid)
         cached = self._state.require(resource, route.namespace, route.name)
         if route.subresource == "scale":
             return object_response(scale_of(resource, self._state.showing.object(resource, cached)))

@@ -21,7 +21,7 @@ from crdtstate.errors import CrdtstateError
 from crdtstate.kube.cache import CachedObject
 from crdtstate.kube.reading import format_time
 
-__all__ = ["NodeBeliefs"]
+__all__ = ["MemberBeliefs"]
 
 NODES = "/nodes"
 LOOK_MS, LOOK_EMPTY_MS = 2_000, 60_000
@@ -30,7 +30,7 @@ GRACE_MS = 30_000
 
 
 @final
-class NodeBeliefs:
+class MemberBeliefs:
     """Follows Nodes and members. Started and stopped with the feed."""
 
     def __init__(self, feed: Feed) -> None:

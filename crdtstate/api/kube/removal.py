@@ -3,16 +3,17 @@
 Source: Kubernetes API concepts, "Resource deletion"; DeleteOptions.
 """
 
-from typing import Any, final
+from typing import final
 
 from crdtstate.api.exchange import Request, Response
 from crdtstate.api.kube.answers import object_response
 from crdtstate.api.kube.bodies import decode_body
+from crdtstate.api.kube.definitions import Definitions
 from crdtstate.api.kube.edits import STALE, Editor
 from crdtstate.api.kube.faces import CRDS, PODS
 from crdtstate.api.kube.options import DeleteOptions, parse_delete, parse_list
 from crdtstate.api.kube.routes import Route
-from crdtstate.api.kube.state import KubeState, not_found, qualified
+from crdtstate.api.kube.state import CLEANUP, KubeState, not_found, qualified
 from crdtstate.api.kube.warnings import minority_warning
 from crdtstate.kube.cache import CachedObject
 from crdtstate.kube.editing import edit
@@ -25,7 +26,6 @@ __all__ = ["DeleteHandlers"]
 
 _BATCH = 64
 POD_GRACE_S = 30
-CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 _PROPAGATION = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
 
 
@@ -35,6 +35,9 @@ class DeleteHandlers:
 
     def __init__(self, state: KubeState, editor: Editor) -> None:
         self._state, self._editor = state, editor
+        self.definitions = Definitions(
+            state, lambda resource, found: self._delete_all(resource, found, DeleteOptions())
+        )
 
     async def delete(self, request: Request, route: Route, resource: Resource) -> Response:
         """DELETE one object."""
@@ -51,7 +54,8 @@ class DeleteHandlers:
             target, change, replicas=request.replicas("w"), timeout_ms=request.timeout_ms()
         )
         if resource.stored_as == CRDS:
-            await self._clean_up(name)
+            await self.definitions.empty(name)
+            await self.definitions.finish()
         told = minority_warning(self._state.backend.cluster.status())
         warnings = [told] if told else []
         return self._answer(resource, name, edited.result, warnings)
@@ -113,6 +117,10 @@ class DeleteHandlers:
         ]
         if not options.dry_run:
             await self._delete_all(resource, found, options)
+            if resource.stored_as == CRDS:
+                for cached in found:
+                    await self.definitions.empty(cached.key.name)
+                await self.definitions.finish()
         items = [showing.object(resource, cached) for cached in found]
         version = str(self._state.feed.cache.version)
         return object_response(
@@ -135,38 +143,6 @@ class DeleteHandlers:
                 change = self._removing(target, options, cached, required=False)
                 edits.append(edit(target, change, feed.cluster_id))
             await feed.commit(edits)
-
-    # -- custom resource definitions -----------------------------------------------------------
-
-    async def _clean_up(self, name: str) -> None:
-        """Delete the objects of a CustomResourceDefinition that ends, then let it go.
-
-        Objects that finalizers keep are kept by it in turn: the definition stays, terminating,
-        until a later delete of it finds none.
-        """
-        state = self._state
-        cached = state.feed.cache.get(CRDS, "", name)
-        if cached is None or "deletionTimestamp" not in cached.body["metadata"]:
-            return
-        spec = cached.body["spec"]
-        group, plural = spec["group"], spec["names"]["plural"]
-        stored_as = f"{group}/{plural}"
-        custom = next((r for r in state.registry.all() if r.stored_as == stored_as), None)
-        if custom is not None:
-            await self._delete_all(custom, state.feed.cache.list(stored_as), DeleteOptions())
-        if state.feed.cache.count(stored_as):
-            return
-        definition = state.registry.find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
-        assert definition is not None
-        await state.feed.edit(Target(definition, "", name), _without_cleanup)
-
-
-def _without_cleanup(live: Live | None, _context: Context) -> dict[str, Any] | None:
-    if live is None:
-        return None
-    metadata = dict(live.body["metadata"])
-    metadata["finalizers"] = [f for f in metadata.get("finalizers") or [] if f != CLEANUP]
-    return {**live.body, "metadata": metadata}
 
 
 async def _read_options(request: Request) -> DeleteOptions:

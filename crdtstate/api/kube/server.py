@@ -3,6 +3,7 @@
 Source: Kubernetes API concepts.
 """
 
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import final
@@ -80,6 +81,7 @@ class KubeApi:
         writes, deletes, lists = (
             WriteHandlers(state, editor), DeleteHandlers(state, editor), ListHandlers(state),
         )  # fmt: skip
+        self._definitions = deletes.definitions
         self.watching = WatchHandlers(state)
         self._conflicts = ConflictHandlers(state)
         elsewhere = Elsewhere(backend, relay)
@@ -114,6 +116,8 @@ class KubeApi:
     async def _handle(self, request: Request) -> Response:
         route = parse_route(request.path)
         self._state.refresh()
+        with contextlib.suppress(CrdtstateError):  # A peer that takes no writes can be read.
+            await self._definitions.finish()
         if not route.plural:
             if request.method not in ("GET", "HEAD"):
                 raise method_refusal(request)
@@ -129,7 +133,8 @@ class KubeApi:
         if resource is CONFLICTS:
             return await self._conflicts.answer(request, route, verb)
         if resource.plural == "events":
-            await self._expiry.sweep(resource)
+            with contextlib.suppress(CrdtstateError):
+                await self._expiry.sweep(resource)
         response = await self._handlers[verb](request, route, resource)
         if resource.deprecation:
             told = (response.headers.get("Warning"), warning_header([resource.deprecation]))

@@ -22,7 +22,10 @@ from crdtstate.kube.resources import Registry, Resource
 from crdtstate.kube.statuses import StatusError
 from crdtstate.kube.uids import uid_bytes, uid_text
 
-__all__ = ["KubeState", "qualified"]
+__all__ = ["CLEANUP", "KubeState", "not_found", "qualified"]
+
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+"""The finalizer of a definition that waits for the end of its objects."""
 
 
 def qualified(resource: Resource) -> str:
@@ -48,6 +51,8 @@ class KubeState:
         self.backend, self.feed, self.registry, self.rng = backend, feed, registry, rng
         self._crds: dict[str, int] = {}  # name -> version of what the registry has of it
         self._crds_seen = 0
+        self.ending: dict[str, str] = {}
+        """Definitions that are being deleted: the kind that each has, empty when it has none."""
         self.showing = Showing()
         self._virtual = {name: self._make_virtual(name) for name in DEFAULT_NAMESPACES}
 
@@ -91,6 +96,13 @@ class KubeState:
         for name in self._crds.keys() - accepted.keys():
             del self._crds[name]
             self.registry.set_custom(name, ())
+        self.ending = {
+            name: f"{cached.body['spec']['group']}/{cached.body['spec']['names']['plural']}"
+            if name in accepted
+            else ""
+            for name, cached in found.items()
+            if _waits(cached)
+        }
         for name, cached in accepted.items():
             if self._crds.get(name) != cached.version:
                 self._crds[name] = cached.version
@@ -112,6 +124,19 @@ class KubeState:
         if found is None:
             raise not_found(resource, name)
         return found
+
+    def require_uid(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """Check that the object of this uid is there.
+
+        Raises: StatusError (NotFound); details.uid says that its deletion is known here.
+        """
+        found = self.get(resource, namespace, name)
+        if found is not None and found.uid == uid:
+            return
+        refusal = not_found(resource, name)
+        if self.feed.was_deleted(ObjectKey(resource.stored_as, namespace, name), uid):
+            refusal.details["uid"] = uid
+        raise refusal
 
     def objects(self, resource: Resource, namespace: str) -> list[CachedObject]:
         """Return the objects of a kind by namespace and name."""
@@ -171,6 +196,11 @@ class KubeState:
                 causes=[cause],
                 details={"name": namespace, "kind": "namespaces"},
             )
+
+
+def _waits(crd: CachedObject) -> bool:
+    metadata = crd.body["metadata"]
+    return "deletionTimestamp" in metadata and CLEANUP in (metadata.get("finalizers") or ())
 
 
 def not_found(resource: Resource, name: str) -> StatusError:

@@ -7,7 +7,7 @@ from controllers.builtin.collector import Collector
 from controllers.builtin.cronjobs import CronJobs
 from controllers.builtin.daemonsets import DaemonSets
 from controllers.builtin.endpoints import ServiceEndpoints
-from controllers.builtin.hosts import NodeLifeCycles
+from controllers.builtin.hosts import HostLifeCycles
 from controllers.builtin.jobs import Jobs
 from controllers.builtin.namespaces import Namespaces
 from controllers.builtin.scheduler import Scheduler
@@ -303,7 +303,7 @@ def test_a_node_is_said_to_be_unreachable_while_its_member_is_silent() -> None:
     async def main(stage: Stage) -> None:
         for name in "abc":
             stage.node(name)
-        stage.start(NodeLifeCycles)
+        stage.start(HostLifeCycles)
         await stage.quiet()
         stage.member("c", "dead")
         await stage.until(lambda: ready(stage, "c")["status"] == "Unknown")
@@ -323,7 +323,7 @@ def test_a_node_and_its_pods_go_when_the_member_was_forgotten_and_not_when_it_is
     async def main(stage: Stage) -> None:
         for name in "abc":
             stage.node(name)
-        stage.start(NodeLifeCycles)
+        stage.start(HostLifeCycles)
         pod = {"metadata": {"name": "p"}, "spec": {"nodeName": "c", "containers": []}}
         stage.api.create("/pods", "default", pod)
         stage.member("c", "dead")
