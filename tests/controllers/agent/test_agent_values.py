@@ -13,10 +13,10 @@ from controllers.agent.balancing import PENALTY_MS, Balancer, Endpoint, endpoint
 from controllers.agent.environment import command_of, environment_of, expand, service_links
 from controllers.agent.launching import Machine, StartRefused, plan_launch
 from controllers.agent.podspec import PodSpec, parse_pod
-from controllers.runtime.quantity import to_millicores, to_units
 from controllers.agent.references import ConfigError, Lookup, names_of
 from controllers.agent.services import Listener, listeners_of, missing_fields
 from controllers.agent.volumes import Content, Facts, content_of, write_volume
+from controllers.runtime.quantity import to_millicores, to_units
 from tests.controllers.agent.virtual import pod_body
 
 
