@@ -67,7 +67,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
 @final
 class Windows(msgspec.Struct, frozen=True, kw_only=True):
-    """When the fault was, and when the load began and ended; `heal_ms` is `fault_ms` of none."""
+    """When the load began and ended, and the time in which the fault was surely there."""
 
     begin_ms: float
     fault_ms: float
@@ -79,6 +79,14 @@ class Windows(msgspec.Struct, frozen=True, kw_only=True):
         if when_ms < self.fault_ms:
             return "before"
         return "during" if when_ms < self.heal_ms else "after"
+
+    def of(self, event: Event) -> str:
+        """Return the window of an operation: where it began, but after the heal if that served it.
+
+        What hung in a cut and was accepted when it healed was not accepted during the cut.
+        """
+        served_by_heal = event.ok and event.start_ms < self.heal_ms <= event.end_ms
+        return "after" if served_by_heal else self.name_of(event.start_ms)
 
 
 WINDOWS = ("before", "during", "after")

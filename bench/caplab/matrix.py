@@ -177,9 +177,9 @@ TINY = Matrix(
     load_seconds=0.5,
     load_rounds=1,
     idle_seconds=0.5,
-    cells=[Cell(fault=CUT_LEADER, seconds=2.0)],
-    before_s=1.0,
-    after_s=3.0,
+    cells=[Cell(fault=CUT_LEADER, seconds=1.5)],
+    before_s=0.7,
+    after_s=2.0,
     keys=0,
 )
 MATRICES = {matrix.name: matrix for matrix in (QUICK, FULL, TINY)}

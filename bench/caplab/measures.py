@@ -133,7 +133,7 @@ def served(
         if event.op in (LEAD, SEEN):
             continue
         place = next(n for n, side in enumerate(sides) if event.member in side)
-        window = windows.name_of(event.start_ms)
+        window = windows.of(event)
         groups[window, event.role, str(place)].append(event)
         groups[window, event.role, "all"].append(event)
     spans = {

@@ -6,9 +6,11 @@ Source: Kubernetes' quantity: a decimal number, with a suffix or an exponent.
 import re
 from decimal import ROUND_CEILING, Decimal
 
-__all__ = ["format_cpu", "format_memory", "parse_quantity", "to_millicores", "to_units"]
+__all__ = ["parse_quantity", "to_millicores", "to_units"]
 
-_PATTERN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d{1,3})|([KMGTPE]i|[numkMGTPE]))?")
+_PATTERN = re.compile(
+    r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]{1,3})|([KMGTPE]i|[numkMGTPE]))?"
+)
 _FACTORS = {
     "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "k": Decimal("1e3"),
     "M": Decimal("1e6"), "G": Decimal("1e9"), "T": Decimal("1e12"), "P": Decimal("1e15"),
@@ -34,13 +36,3 @@ def to_millicores(text: str | float) -> int:
 def to_units(text: str | float) -> int:
     """Return whole units (bytes, counts), rounded up. Raises: ValueError."""
     return int(parse_quantity(text).to_integral_value(ROUND_CEILING))
-
-
-def format_cpu(nanocores: int) -> str:
-    """Return the quantity of a processor's use, as the metrics API writes it."""
-    return f"{nanocores}n" if nanocores else "0"
-
-
-def format_memory(size_bytes: int) -> str:
-    """Return the quantity of memory, in Ki as the metrics API writes it."""
-    return f"{size_bytes // 1024}Ki"

@@ -15,6 +15,7 @@ __all__ = [
     "shown", "too_long", "too_many", "type_invalid",
 ]  # fmt: skip
 
+WRONG_TYPE = "FieldValueTypeInvalid"
 CAUSES_MAX = 100
 """More than these say nothing new; the rest is counted."""
 
@@ -56,7 +57,7 @@ def type_invalid(field: str, value: Any, wanted: str) -> Cause:
     """A value has another type than the schema declares."""
     found = "null" if value is None else _TYPE_NAMES.get(type(value), "string")
     return Cause(
-        "FieldValueTypeInvalid",
+        WRONG_TYPE,
         f'Invalid value: "{found}": {field} in body must be of type {wanted}: "{found}"',
         field,
     )

@@ -6,10 +6,8 @@ from typing import Any, final
 
 from crdtstate.api.exchange import Request, Response
 from crdtstate.api.kube.answers import (
-    encoded_object,
     in_form,
     object_response,
-    shown_body,
 )
 from crdtstate.api.kube.negotiation import choose_form
 from crdtstate.api.kube.pipeline import Writing
@@ -68,11 +66,11 @@ class Editor:
             self.warn(warnings, result)
             plain = form.view == "Object" and writing.subresource != "scale"
             if cached is not None and plain:
-                data = encoded_object(resource, cached)
+                data = self._state.showing.encoded(resource, cached)
                 return object_response(data, 201 if created else 200, warnings)
             version = str(cached.version) if cached is not None else ""
             body = cached.body if cached is not None else result.body
-            shown = shown_body(resource, body or {"metadata": {}}, version)
+            shown = self._state.showing.body(resource, body or {"metadata": {}}, version)
         if writing.subresource == "scale":
             shown = scale_of(resource, shown)
         answer = in_form(form, resource, [shown], wall_ms, include)
@@ -88,6 +86,7 @@ class Editor:
             edited = await state.feed.edit(
                 target, guarded, replicas=request.replicas("w"), timeout_ms=request.timeout_ms()
             )
+        state.refresh()  # What was written may be a definition.
         cached, body = edited.cached, edited.result.body
         if cached is None and edited.result.outcome == "unchanged":
             cached = self._state.get(resource, writing.namespace, writing.name)
@@ -128,7 +127,8 @@ class Editor:
             same = cached is not None and _content(cached.body) == _content(wanted)
             metadata["generation"] = before if same else before + 1
         body = {**wanted, "metadata": metadata}
-        return shown_body(resource, body, str(cached.version) if cached else ""), cached is None
+        version = str(cached.version) if cached is not None else ""
+        return state.showing.body(resource, body, version), cached is None
 
 
 def _content(body: dict[str, Any]) -> dict[str, Any]:

@@ -64,11 +64,10 @@ class Writing:
     def _has_status(self) -> bool:
         return "status" in self.resource.subresources
 
-    def shown(self, stored: Body, version: str, *, defaults: bool = True) -> Body:
+    def shown(self, stored: Body, version: str) -> Body:
         """Return a stored body as a client sees it."""
-        body = self.face.show(dict(stored))
-        if defaults:
-            body = apply_defaults(self.resource.schema, body)
+        body = self.face.compute(self.face.show(dict(stored)))
+        body = apply_defaults(self.resource.schema, body)
         metadata = {**body["metadata"], "resourceVersion": version}
         return {
             "apiVersion": self.resource.api_version,
@@ -112,9 +111,10 @@ class Writing:
         live = self.shown(stored, version)
         body = self._identified(given)
         self._check_version(body, live)
-        guarded = self._guarded(body, live)
+        bare = self._bare(stored)
+        guarded = self._guarded(body, apply_defaults(self.resource.schema, bare))
         body = without_defaults(
-            self.resource.schema, self._cleaned(guarded), self._bare(stored), _bare(live)
+            self.resource.schema, self._cleaned(guarded), bare, _unversioned(live)
         )
         return self._finished(stored, body)
 
@@ -131,7 +131,7 @@ class Writing:
         if metadata.pop("managedFields", None):
             raise StatusError("BadRequest", "metadata.managedFields must be nil")
         if stored is not None:
-            self._check_version(config, self.shown(stored, version, defaults=False))
+            self._check_version(config, self.shown(stored, version))
         for name in (*_SERVER_FIELDS, "resourceVersion", "uid", "selfLink"):
             metadata.pop(name, None)
         config["metadata"] = metadata
@@ -144,10 +144,8 @@ class Writing:
             self.resource, live, whole, managed, writer, self.now, force=self.options.force
         )
         body = {key: value for key, value in body.items() if key not in ("apiVersion", "kind")}
-        if stored is None:
-            body = self.face.begin(body)
-        else:
-            body = self._guarded(body, self.shown(stored, version, defaults=False))
+        bare = None if stored is None else self._bare(stored)
+        body = self.face.begin(body) if bare is None else self._guarded(body, bare)
         body["metadata"] = {**body["metadata"], "managedFields": owned}
         return self._checked(stored, body)
 
@@ -221,9 +219,13 @@ class Writing:
         return dict(body)
 
     def _guarded(self, body: Body, live: Body) -> Body:
-        """Return `body` with what a client cannot change as it is in `live` (KWR-2)."""
+        """Return `body` with what a client cannot change as it is in `live` (KWR-2).
+
+        Args:
+            live: The object before, in the shown form.
+        """
         if self.subresource == "status":
-            guarded = {k: v for k, v in live.items() if k not in ("apiVersion", "kind", "status")}
+            guarded = {k: v for k, v in live.items() if k != "status"}
             if "status" in body:
                 guarded["status"] = body["status"]
             return guarded
@@ -233,12 +235,12 @@ class Writing:
         metadata, there = dict(guarded["metadata"]), live["metadata"]
         for name in (*_SERVER_FIELDS, "uid", "resourceVersion", "selfLink"):
             metadata.pop(name, None)
-            if name in there and name != "resourceVersion":
+            if name in there:
                 metadata[name] = there[name]
         if "deletionTimestamp" in there:
             self._check_finalizers(metadata, there)
         guarded["metadata"] = metadata
-        return self.face.keep(guarded, _bare(live), self.subresource)
+        return self.face.keep(guarded, live, self.subresource)
 
     def _check_finalizers(self, metadata: Body, there: Body) -> None:
         known = there.get("finalizers") or []
@@ -292,7 +294,7 @@ class Writing:
         return self.face.store(body)
 
 
-def _bare(shown: Body) -> Body:
+def _unversioned(shown: Body) -> Body:
     body = {key: value for key, value in shown.items() if key not in ("apiVersion", "kind")}
     body["metadata"] = {k: v for k, v in shown["metadata"].items() if k != "resourceVersion"}
     return body
