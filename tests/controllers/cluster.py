@@ -41,10 +41,14 @@ class Cluster:
         said = self.kubectl(peer, "get", *arguments, "-o", "json", check=False)
         return json.loads(said) if said.startswith("{") else None
 
+    def all_pods(self, peer: str, selector: str) -> list[dict[str, Any]]:
+        """Return the pods of a label, also those that are ending."""
+        return list((self.get(peer, "pods", "-l", selector) or {"items": []})["items"])
+
     def pods(self, peer: str, selector: str) -> list[dict[str, Any]]:
-        """Return the pods that are not ending, by name."""
-        found = self.get(peer, "pods", "-l", selector) or {"items": []}
-        return [p for p in found["items"] if "deletionTimestamp" not in p["metadata"]]
+        """Return the pods of a label that are not ending."""
+        found = self.all_pods(peer, selector)
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def ready(self, peer: str, selector: str) -> dict[str, int]:
         """Return the pid of each pod that is ready, by name."""
@@ -89,7 +93,7 @@ def is_ready(body: dict[str, Any]) -> bool:
 
 def pid_of(pod: dict[str, Any]) -> int:
     """Return the pid of a pod's first container, 0 when it does not run."""
-    state = pod["status"]["containerStatuses"][0]
+    (state, *_) = pod.get("status", {}).get("containerStatuses") or [{"state": {}}]
     if "running" not in state["state"]:
         return 0
     return int(state["containerID"].removeprefix("process://").split("-")[0])
