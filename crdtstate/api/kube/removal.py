@@ -56,9 +56,11 @@ class DeleteHandlers:
         if resource.stored_as == CRDS:
             await self.definitions.empty(name)
             await self.definitions.finish()
+        return self._answer(resource, name, edited.result, self._warnings())
+
+    def _warnings(self) -> list[str]:
         told = minority_warning(self._state.backend.cluster.status())
-        warnings = [told] if told else []
-        return self._answer(resource, name, edited.result, warnings)
+        return [told] if told else []
 
     def _answer(
         self, resource: Resource, name: str, result: EditResult, warnings: list[str]
@@ -129,7 +131,8 @@ class DeleteHandlers:
                 "apiVersion": resource.api_version,
                 "metadata": {"resourceVersion": version},
                 "items": items,
-            }
+            },
+            warnings=self._warnings(),
         )
 
     async def _delete_all(
