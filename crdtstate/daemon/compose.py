@@ -89,12 +89,14 @@ class Assembled:
         self.feed.start()
         self.beliefs.start()
         self.sweeper.start()
+        self.kube.quotas.start()
 
     async def stop(self) -> None:
         """Say farewell, then finish the batch in flight."""
         await self.mesh.stop()
         await self.beliefs.stop()
         await self.sweeper.stop()
+        await self.kube.quotas.stop()
         await self.feed.stop()
         await self.driver.stop()
 

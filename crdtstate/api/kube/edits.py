@@ -81,9 +81,11 @@ class Editor:
     ) -> tuple[EditResult, CachedObject | None]:
         """Commit one edit and return once this peer shows it (KVB-2)."""
         target = Target(resource, writing.namespace, writing.name)
-        edited = await self._state.feed.edit(
-            target, change, replicas=request.replicas("w"), timeout_ms=request.timeout_ms()
-        )
+        state, namespace = self._state, writing.namespace
+        with state.quotas.guarding(resource, namespace, change) as guarded:
+            edited = await state.feed.edit(
+                target, guarded, replicas=request.replicas("w"), timeout_ms=request.timeout_ms()
+            )
         self._state.refresh()  # What was written may be a definition.
         cached, body = edited.cached, edited.result.body
         if cached is None and edited.result.outcome == "unchanged":

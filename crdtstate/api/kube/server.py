@@ -76,6 +76,7 @@ class KubeApi:
     ) -> None:
         registry = Registry((*builtin_resources(), CONFLICTS, *METRICS))
         self._state = state = KubeState(backend, feed, registry, rng)
+        self.quotas = state.quotas
         self._documents = DocumentHandlers(registry)
         editor = Editor(state)
         writes, deletes, lists = (

@@ -10,6 +10,7 @@ from typing import final
 
 from crdtstate.api.kube.faces import BEGINNING, CRDS, DEFAULT_NAMESPACES, NAMESPACES
 from crdtstate.api.kube.feed import Feed
+from crdtstate.api.kube.quotas import Quotas
 from crdtstate.api.kube.routes import Route
 from crdtstate.api.kube.showing import Showing
 from crdtstate.api.ports import Backend
@@ -49,6 +50,9 @@ class KubeState:
         rng: random.Random,
     ) -> None:
         self.backend, self.feed, self.registry, self.rng = backend, feed, registry, rng
+        quota = registry.find("", "v1", "resourcequotas")
+        assert quota is not None
+        self.quotas = Quotas(feed, quota)
         self._crds: dict[str, int] = {}  # name -> version of what the registry has of it
         self._crds_seen = 0
         self.ending: dict[str, str] = {}
