@@ -104,6 +104,10 @@ class Backend(Protocol):
         """The durable revision."""
 
     @property
+    def objects_revision(self) -> int:
+        """The last durable revision that changed an object of the resource API."""
+
+    @property
     def ready(self) -> tuple[bool, str]:
         """Whether reads here are as good as anywhere, else why not."""
 

@@ -26,7 +26,7 @@ from crdtstate.store import operations as ops
 from crdtstate.store.index import read_revision
 from crdtstate.store.limits import Limits
 from crdtstate.store.ports import Snapshot, Storage
-from crdtstate.tokens import decode_token, encode_token
+from crdtstate.tokens import decode_token, encode_token, name_lacking
 from gossip import PAYLOAD_BYTES_MAX, Member
 
 __all__ = ["Driver", "Links", "system_wall_ms"]
@@ -309,6 +309,11 @@ class Driver:
         return self.replica.shown.revision
 
     @property
+    def objects_revision(self) -> int:
+        """The last durable revision that changed an object."""
+        return self.replica.shown.objects_revision
+
+    @property
     def ready(self) -> tuple[bool, str]:
         """Whether this peer is ready, else why not."""
         if self._is_over():
@@ -347,7 +352,7 @@ class Driver:
                 lacking = missing(self.replica.shown.vector, vector)
                 raise BehindError(
                     f"after {timeout_ms} ms this peer still lacks writes that the token includes: "
-                    + _name_lacking(lacking),
+                    + name_lacking(lacking),
                     missing={f"{o:016x}": s for o, s in lacking.items()},
                 )
 
@@ -389,9 +394,3 @@ class Driver:
         if self._is_over():
             raise self._refusal()
         return True
-
-
-def _name_lacking(lacking: Mapping[int, int]) -> str:
-    named = [f"{origin:016x} up to {seq}" for origin, seq in sorted(lacking.items())[:3]]
-    more = len(lacking) - len(named)
-    return ", ".join(named) + (f" and {more} origins more" if more else "")

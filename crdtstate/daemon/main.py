@@ -28,7 +28,7 @@ from crdtstate.daemon.compose import Keeper, Surroundings, assemble
 from crdtstate.daemon.config import PeerConfig, parse_address
 from crdtstate.daemon.driver import Driver
 from crdtstate.daemon.relay import HttpRelay
-from crdtstate.errors import InvalidError, StorageError
+from crdtstate.errors import InvalidError, StorageError, UnavailableError
 from crdtstate.extension import PeerHandle, load_extensions
 from crdtstate.storage.backup import backup
 from crdtstate.storage.keyfile import load_or_create_keys, save_keys
@@ -221,6 +221,18 @@ def _await_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     os._exit(1)  # Nobody is left to kill a peer that does not stop.
 
 
+async def _keep_objects(feed: Feed | None) -> None:
+    """Keep collections from looking at the objects that are read at the start, time and again."""
+    assert feed is not None
+    gc.disable()
+    try:
+        with contextlib.suppress(UnavailableError):
+            await feed.caught_up(0)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 async def run(config: PeerConfig, *, stop_with_stdin: bool = False) -> int:
     """Run one peer until SIGINT or SIGTERM, or until its storage fails; return the exit code.
 
@@ -242,6 +254,7 @@ async def run(config: PeerConfig, *, stop_with_stdin: bool = False) -> int:
     # What is there now stays: collections need not look at it again.
     gc.collect()
     gc.freeze()
+    settling = loop.create_task(_keep_objects(peer.feed))
     waits = [
         loop.create_task(stop.wait()),
         loop.create_task(peer.driver.failed.wait()),
@@ -252,7 +265,7 @@ async def run(config: PeerConfig, *, stop_with_stdin: bool = False) -> int:
         if failure is not None:
             await asyncio.sleep(0.2)  # Let the waiting requests get their answers.
     finally:
-        for wait in waits:
+        for wait in (*waits, settling):
             wait.cancel()
         await peer.stop()
     if failure is not None:

@@ -250,7 +250,7 @@ class Replica:
         self._in_flight = Batch(
             first, bodies, dict(store.vector), store.index.revision,
             store.table.fingerprint.root, self._replies, self._wanted,
-            store.table.take_system_changed(), self.conversation.take_forwards(),
+            *store.table.take_changed(), self.conversation.take_forwards(),
         )  # fmt: skip
         self._replies, self._wanted = [], []
         effects.append(ev.Persist(batch))
@@ -260,7 +260,7 @@ class Replica:
         assert batch is not None, "REP-2"
         self._in_flight = None
         self.store.batch_durable()
-        self.shown.update(batch.vector, batch.revision, batch.root)
+        self.shown.update(batch.vector, batch.revision, batch.root, batch.objects_changed)
         if batch.system_changed:
             self._reload_members(effects)
         self._push(batch, effects)

@@ -11,6 +11,7 @@ Invariants:
     STR-2  What a change observed is removed; nothing else is (given STR-1 this equals the oracle).
     STR-3  Held transactions are bounded in number and age; beyond it they are dropped, and a pull
            gets what any peer has of them.
+    STR-4  A record whose winning life expires has an entry in the queue of what is due.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,10 +22,11 @@ import msgspec
 from crdtstate.crdt.clock import HybridClock
 from crdtstate.crdt.codec import encode_register, register_dot
 from crdtstate.crdt.dots import Dot, Vector
-from crdtstate.crdt.record import LIFE, apply_drops, apply_set
+from crdtstate.crdt.record import LIFE, apply_drops, apply_set, winner
 from crdtstate.store import operations as ops
 from crdtstate.store.index import Index
 from crdtstate.store.limits import Limits
+from crdtstate.store.plain import plan_puts, rows_of_puts
 from crdtstate.store.planner import Planner
 from crdtstate.store.ports import Batch, Family, Storage
 from crdtstate.store.table import Table
@@ -33,6 +35,7 @@ from crdtstate.store.transaction import (
     Frame,
     Transaction,
     encode_body,
+    join_body,
     split_record_id,
 )
 from crdtstate.store.views import decode_life
@@ -123,12 +126,35 @@ class Store:
         Raises: InvalidError, TooLargeError, WrongTypeError, PreconditionError, NotFoundError;
             nothing has changed then.
         """
+        if not preconditions and operations and type(operations[0]) is ops.Put:
+            committed = self._submit_puts(operations, wall_ms)
+            if committed is not None:
+                return committed
         planner = self._planner(wall_ms)
         for condition in preconditions:
             planner.require(condition)
         for operation in operations:
             planner.plan(operation)
         return self._commit(planner, wall_ms)
+
+    def _submit_puts(self, operations: Sequence[ops.Intent], wall_ms: int) -> Committed | None:
+        """Commit puts of plain registers; None: nothing is done, the general way has to."""
+        dot = (self.origin, self.vector.get(self.origin, 0) + 1)
+        stamp = self.clock.next(wall_ms)
+        puts = plan_puts(self.table, dot, stamp, operations, self.config.limits)
+        if puts is None:
+            return None
+        self.clock.tick(wall_ms)
+        if not puts.rows:
+            return Committed(None, self.index.revision, 0, puts.results)
+        count = len(puts.rows)
+        self._send(dot[1], join_body(stamp, self._take_news(), count, puts.changes))
+        self.table.put_registers(puts.rows)
+        touched = [row[0] for row in puts.rows]
+        if self.touched_during_join is not None:
+            self.touched_during_join.update(dict.fromkeys(touched))
+        self.index.record(dot, touched, [], wall_ms)
+        return Committed(dot[1], self.index.revision, count, puts.results)
 
     def submit_system(
         self, operations: Iterable[tuple[bytes, ops.Operation]], wall_ms: int
@@ -153,12 +179,8 @@ class Store:
         changes = list(planner.changes.values())
         if not changes:
             return Committed(None, self.index.revision, 0, planner.results)
-        past = {o: self.vector[o] for o in sorted(self._news)}
-        self._news.clear()
-        body = encode_body(planner.stamp, past, changes)
-        if not self.outbox:
-            self.outbox_first = planner.dot[1]
-        self.outbox.append(body)
+        past = self._take_news()
+        self._send(planner.dot[1], encode_body(planner.stamp, past, changes))
         touched = list(dict.fromkeys(change.record_id for change in changes))
         for record_id in touched:
             record = planner.records.get(record_id)
@@ -170,6 +192,18 @@ class Store:
                 self.table.put_encoded(record_id, before, planner.encoded(record_id), record)
         self._finish(Transaction(planner.dot, planner.stamp, past, changes), touched, wall_ms)
         return Committed(planner.dot[1], self.index.revision, len(changes), planner.results)
+
+    def _take_news(self) -> dict[int, int]:
+        """Return the entries that the next own transaction must name."""
+        past = {o: self.vector[o] for o in sorted(self._news)}
+        self._news.clear()
+        return past
+
+    def _send(self, seq: int, body: bytes) -> None:
+        """Let an own transaction go out with the open batch."""
+        if not self.outbox:
+            self.outbox_first = seq
+        self.outbox.append(body)
 
     def expire(self, record_ids: Sequence[bytes], wall_ms: int) -> Committed:
         """Remove those of the records whose life has expired; a concurrent refresh survives."""
@@ -259,7 +293,20 @@ class Store:
                 self.held_count -= len(self.held.pop(origin))
 
     def _apply(self, transaction: Transaction, wall_ms: int) -> None:
-        """Apply a remote transaction that is ready (STR-1), record by record."""
+        """Apply a remote transaction that is ready (STR-1)."""
+        rows = rows_of_puts(self.table, transaction)
+        if rows is None:
+            self._apply_by_record(transaction, wall_ms)
+        else:
+            self.table.put_registers(rows)
+            touched = [row[0] for row in rows]
+            if self.touched_during_join is not None:
+                self.touched_during_join.update(dict.fromkeys(touched))
+            self.index.record(transaction.dot, touched, [], wall_ms)
+        self.clock.absorb(transaction.stamp, wall_ms)
+        self._news[transaction.dot[0]] = None
+
+    def _apply_by_record(self, transaction: Transaction, wall_ms: int) -> None:
         changes = transaction.changes
         touched: dict[bytes, None] = {}
         at = 0
@@ -271,8 +318,6 @@ class Store:
             self._apply_to_record(transaction, record_id, changes[at:end])
             touched[record_id] = None
             at = end
-        self.clock.absorb(transaction.stamp, wall_ms)
-        self._news[transaction.dot[0]] = None
         self._finish(transaction, list(touched), wall_ms)
 
     def _apply_to_record(
@@ -298,6 +343,8 @@ class Store:
             if value is not None:
                 apply_set(record, path, transaction.dot, transaction.stamp, value, observed)
         table.put(record_id, record)
+        if LIFE in record:  # Who was hidden until now may have been due long ago (STR-4).
+            self.note_expiry(record_id, winner(record[LIFE])[2])
 
     def _finish(self, transaction: Transaction, touched: list[bytes], wall_ms: int) -> None:
         """Do what every applied transaction needs, whoever wrote it."""

@@ -30,7 +30,9 @@ from crdtstate.crdt.dots import (
 from crdtstate.crdt.record import Path
 from crdtstate.errors import RemoteProtocolError
 
-__all__ = ["Change", "Frame", "Transaction", "decode_frame", "encode_body", "encode_frame"]
+__all__ = [
+    "Change", "Frame", "Transaction", "decode_frame", "encode_body", "encode_frame", "join_body",
+]  # fmt: skip
 
 RECORD_ID_BYTES_MAX = 64 << 10
 
@@ -97,12 +99,18 @@ def check_record_id(record_id: Any) -> None:
 
 def encode_body(stamp: int, past: dict[int, int], changes: list[Change]) -> bytes:
     """Encode once; the bytes are then carried as they are, to disk and to every peer."""
-    parts = [b"\x83", head(0x00, stamp)]
-    _encode_dots(sorted(past.items()), parts)
-    parts.append(head(0x80, len(changes)))
+    parts: list[bytes] = []
     for change in changes:
         _encode_change(change, parts)
-    return b"".join(parts)
+    return join_body(stamp, past, len(changes), parts)
+
+
+def join_body(stamp: int, past: dict[int, int], count: int, parts: list[bytes]) -> bytes:
+    """Put a head before the encoded bytes of `count` changes."""
+    heads = [b"\x83", head(0x00, stamp)]
+    _encode_dots(sorted(past.items()), heads)
+    heads.append(head(0x80, count))
+    return b"".join(heads + parts)
 
 
 def _encode_change(change: Change, parts: list[bytes]) -> None:

@@ -90,7 +90,7 @@ def _in_simulator(bug: Bug, seed: int, patch: pytest.MonkeyPatch) -> str | None:
     bug.plant(patch)
     try:
         with _limited():
-            violation = run_seed(seed, draw_plan(seed)).violation
+            violation = run_seed(seed, draw_plan(seed).replace(**bug.plan)).violation
     except _Stuck:
         return "stuck"
     except Exception as error:  # noqa: BLE001 - a bug may show where no checker looks.

@@ -86,7 +86,7 @@ class Editor:
             edited = await state.feed.edit(
                 target, guarded, replicas=request.replicas("w"), timeout_ms=request.timeout_ms()
             )
-        self._state.refresh()  # What was written may be a definition.
+        state.refresh()  # What was written may be a definition.
         cached, body = edited.cached, edited.result.body
         if cached is None and edited.result.outcome == "unchanged":
             cached = self._state.get(resource, writing.namespace, writing.name)

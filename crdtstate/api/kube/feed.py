@@ -180,8 +180,12 @@ class Feed:
             await self._load()
             while True:
                 try:
-                    if await self.backend.wait_revision(self.revision, _LOOK_MS):
+                    if not await self.backend.wait_revision(self.revision, _LOOK_MS):
+                        continue
+                    if self.backend.objects_revision > self.revision:
                         await self._follow()
+                    else:  # Other keys than ours: there is nothing to read.
+                        self._reached(self.backend.revision)
                 except CompactedError:
                     await self._load()
         except CrdtstateError as error:

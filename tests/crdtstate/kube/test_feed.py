@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from crdtstate.api.kube import feed as feeds
+from crdtstate.api.kube import sweeping
 from crdtstate.api.kube.feed import Feed
+from crdtstate.api.kube.sweeping import Sweeper
 from crdtstate.errors import CrdtstateError, UnavailableError
 from crdtstate.kube.objects import Target
 from crdtstate.replica.events import Outcome
@@ -64,6 +66,9 @@ class Store:
         committed = self.write(operations)
         self.tell()
         return Outcome(committed, ("a",))
+
+    def is_stable(self, _vector: Any) -> bool:
+        return True
 
     async def wait_revision(self, after: int, _timeout_ms: int) -> bool:
         while self.revision <= after:
@@ -223,6 +228,24 @@ def test_a_deletion_is_known_from_the_mark_on_and_absence_is_none() -> None:
         assert all(feed.was_deleted(X.key, uid) for uid in uids)
         assert not feed.was_deleted(X.key, "of nobody")
         assert not feed.was_deleted(X.key._replace(name="never"), uids[0])
+        await feed.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_round_of_sweeping_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SWP-2."""
+    monkeypatch.setattr(sweeping, "ROUND_RECORDS", 4)
+    monkeypatch.setattr(sweeping, "TRANSACTION_RECORDS", 3)
+
+    async def scenario() -> None:
+        _, feed = await started()
+        for target in things(10):
+            await feed.edit(target, setting(body(replicas=1)))
+            await feed.edit(target, removing())
+        sweeper = Sweeper(feed)
+        assert [await sweeper.round() for _ in range(4)] == [4, 4, 2, 0]
+        assert feed.cache.leaving_count == 0
         await feed.stop()
 
     asyncio.run(scenario())

@@ -176,6 +176,24 @@ def test_a_removal_may_add_finalizers_and_their_last_removal_ends_it(play: Objec
     assert play.result.outcome == "gone"
 
 
+def test_what_terminates_is_seen_once_nothing_else_has_the_name(play: ObjectPlay) -> None:
+    """OBJ-4."""
+    a, b, _ = play.peers
+    play.give(b, play.set(a, body(replicas=1)))
+    play.remove(a)
+    play.set(a, body(replicas=2))
+    play.alter(b, lambda o: o["metadata"].update(finalizers=["b/clean"]))
+    agreed = play.agreed()
+    assert agreed is not None
+    assert (agreed["spec"], "finalizers" in agreed["metadata"]) == ({"replicas": 2}, False)
+    play.remove(a)
+    agreed = play.agreed()
+    assert agreed is not None
+    assert (agreed["spec"], agreed["metadata"]["finalizers"]) == ({"replicas": 1}, ["b/clean"])
+    play.alter(a, lambda o: o["metadata"].pop("finalizers"))
+    assert play.agreed() is None
+
+
 def test_what_a_deletion_had_not_seen_is_reported_and_no_more(play: ObjectPlay) -> None:
     a, b, _ = play.peers
     play.give(b, play.set(a, body(replicas=1, limits={"cpu": "1"})))
