@@ -60,7 +60,7 @@ async def a_definition_made_on_one_side_is_served_with_its_objects_on_all(
 
 
 @scenario
-async def objects_created_while_the_definition_was_deleted_go_with_it(
+async def objects_created_while_the_definition_was_deleted_wait_for_it_to_be_back(
     t: Case,
 ) -> AsyncIterator[Pause]:
     await t.create("a", DEFINITIONS, definition(t))
@@ -72,6 +72,8 @@ async def objects_created_while_the_definition_was_deleted_go_with_it(
     await t.gone(DEFINITIONS, f"widgets.{t.group}")
     for side in "abc":
         await t.refused(side, "GET", t.path("widgets", "w"), reason="NotFound")
+    await t.create("c", DEFINITIONS, definition(t))
+    assert [w["metadata"]["name"] for w in await t.all_agreed("widgets")] == ["w"]
 
 
 @scenario
