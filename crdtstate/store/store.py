@@ -36,7 +36,6 @@ from crdtstate.store.transaction import (
     Frame,
     Transaction,
     encode_body,
-    join_body,
     split_record_id,
 )
 from crdtstate.store.views import decode_life
@@ -138,25 +137,6 @@ class Store:
         for operation in operations:
             planner.plan(operation)
         return self._commit(planner, wall_ms)
-
-    def _submit_puts(self, operations: Sequence[ops.Intent], wall_ms: int) -> Committed | None:
-        """Commit puts of plain registers; None: nothing is done, the general way has to."""
-        dot = (self.origin, self.vector.get(self.origin, 0) + 1)
-        stamp = self.clock.next(wall_ms)
-        puts = plan_puts(self.table, dot, stamp, operations, self.config.limits)
-        if puts is None:
-            return None
-        self.clock.tick(wall_ms)
-        if not puts.rows:
-            return Committed(None, self.index.revision, 0, puts.results)
-        count = len(puts.rows)
-        self._send(dot[1], join_body(stamp, self._take_news(), count, puts.changes))
-        self.table.put_registers(puts.rows)
-        touched = [row[0] for row in puts.rows]
-        if self.touched_during_join is not None:
-            self.touched_during_join.update(dict.fromkeys(touched))
-        self.index.record(dot, touched, [], wall_ms)
-        return Committed(dot[1], self.index.revision, count, puts.results)
 
     def submit_system(
         self, operations: Iterable[tuple[bytes, ops.Operation]], wall_ms: int
