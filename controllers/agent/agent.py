@@ -81,59 +81,49 @@ class Agent:
         self.runners: dict[str, Runner] = {}
 
     async def run(self) -> None:
-        """Adopt what runs, then follow the pods, for ever."""
+        """Follow the pods, for ever; go on with those that run already."""
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                self._adopt()
                 group.create_task(self.publisher.run())
                 group.create_task(self._informer.run())
                 group.create_task(self._refresh())
                 await self._informer.synced.wait()
-                self._compare()
+                self._adopt_unlisted()
         finally:
             for runner in self.runners.values():
                 runner.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> object:
         assert self._group is not None
-        return self._group.create_task(work)
-
-    def _compare(self) -> None:
-        """Once the pods are known: doubt those that are not among them, forget what was left."""
-        for runner in list(self.runners.values()):
-            if not self._is_listed(runner):
-                self._spawn(self._confirm(runner))
-        for directory in PodDirectory.all(self._pods):
-            if directory.uid not in self.runners:
-                directory.remove()
-
-    def _is_listed(self, runner: Runner) -> bool:
-        spec = runner.pod.spec
-        return any(
-            uid_of(body) == spec.uid
-            for body in self._cache.list(spec.namespace)
-            if name_of(body) == spec.name
-        )
+        try:
+            return self._group.create_task(work)
+        except RuntimeError:  # The agent stops: nothing is begun any more.
+            work.close()
+            return None
 
     # -- pods come -----------------------------------------------------------------------------
 
-    def _adopt(self) -> None:
-        """Go on with every pod that has a directory (AGT-2)."""
+    def _adopt_unlisted(self) -> None:
+        """Once the pods are known: go on with what runs and is not among them, but doubt it."""
         for directory in PodDirectory.all(self._pods):
             found = directory.read()
-            if found is None:
-                directory.remove()
+            if directory.uid in self.runners:
                 continue
-            body, pod_ip = found
-            runner = self._make(body, Place(directory, pod_ip), self._driver)
-            if runner is None:
-                directory.remove()
-            elif runner.adopted:
-                _log.info("pod_adopted", pod=runner.name)
+            runner = None
+            if found is not None:
+                body, pod_ip = found
+                runner = self._make(body, Place(directory, pod_ip), self._driver)
+            if runner is not None and runner.adopted:
+                self._spawn(self._confirm(runner))
             else:
-                runner.close()
-                del self.runners[directory.uid]
+                self._drop(directory)
+
+    def _drop(self, directory: PodDirectory) -> None:
+        runner = self.runners.pop(directory.uid, None)
+        if runner is not None:
+            runner.close()
+        directory.remove()
 
     def _make(self, body: Object, place: Place, driver: Driver) -> Runner | None:
         try:
@@ -158,22 +148,27 @@ class Agent:
             runner.see(body)
 
     def _begin(self, body: Object) -> None:
-        """Take a pod that is new here."""
-        uid, phase = uid_of(body), status_of(body).get("phase")
-        if phase in ("Succeeded", "Failed") and not is_deleting(body):
-            return  # It is over, and its processes are of the past.
-        directory = PodDirectory(self._pods, uid)
+        """Take a pod that is new to this agent; what an earlier one has started goes on (AGT-2)."""
+        directory = PodDirectory(self._pods, uid_of(body))
+        over = status_of(body).get("phase") in ("Succeeded", "Failed")
         idle = annotations_of(body).get(DRIVER_ANNOTATION) == "noop"
-        place = Place(directory, pod_address(body, self._driver.machine.address))
+        known = directory.read()
+        pod_ip = known[1] if known else pod_address(body, self.machine.address)
         others = [r.pod.spec for r in self.runners.values() if r.counts]
-        runner = self._make(body, place, self._idle if idle else self._driver)
+        runner = self._make(body, Place(directory, pod_ip), self._idle if idle else self._driver)
         if runner is None:
             return
-        refusal = None if runner.adopted else refuse(runner.pod.spec, others, self._capacity)
-        if refusal is not None:
-            runner.feed(inputs.Evict(*refusal))
-        elif not idle and not self._keep(runner, body):
+        if runner.adopted:
+            _log.info("pod_adopted", pod=runner.name)
+        elif over and not is_deleting(body):
+            self._drop(directory)  # Its processes are of the past.
             return
+        else:
+            refusal = refuse(runner.pod.spec, others, self._capacity)
+            if refusal is not None:
+                runner.feed(inputs.Evict(*refusal))
+            elif not idle and not self._keep(runner, body):
+                return
         runner.see(body)
 
     def _keep(self, runner: Runner, body: Object) -> bool:

@@ -9,10 +9,10 @@ import structlog
 from controllers.agent import inputs
 from controllers.agent.agent import Agent
 from controllers.agent.logs import read_log
-from controllers.agent.quantity import to_units
 from controllers.agent.records import Attempt
 from controllers.agent.runner import Runner
 from controllers.agent.usage import Sample, Use, rates, take_sample
+from controllers.runtime.quantity import to_units
 from crdtstate.errors import InvalidError, NotFoundError
 from crdtstate.podaccess import ContainerUse, LogQuery, PodUse, Usage
 

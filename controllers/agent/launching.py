@@ -13,9 +13,9 @@ from typing import Any, final
 from controllers.agent.environment import command_of, environment_of
 from controllers.agent.inputs import Retry
 from controllers.agent.podspec import ContainerSpec, PodSpec
-from controllers.agent.quantity import to_units
 from controllers.agent.references import ConfigError, Lookup
 from controllers.agent.volumes import mounts_of
+from controllers.runtime.quantity import to_units
 
 __all__ = ["Machine", "StartRefused", "plan_launch", "refusal_of", "user_of"]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
-from controllers.agent.quantity import to_millicores, to_units
+from controllers.runtime.quantity import to_millicores, to_units
 
 __all__ = ["ContainerSpec", "Handler", "PodSpec", "Probe", "Restart", "parse_pod"]
 

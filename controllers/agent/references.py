@@ -8,7 +8,7 @@ import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, final
 
-from controllers.agent.quantity import parse_quantity
+from controllers.runtime.quantity import parse_quantity
 
 __all__ = ["ConfigError", "Lookup", "field_text", "names_of", "resource_text"]
 

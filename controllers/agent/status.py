@@ -13,7 +13,7 @@ from typing import Any, final
 
 from controllers.agent.container import Container, Ended
 from controllers.agent.pod import Pod
-from controllers.agent.quantity import to_units
+from controllers.runtime.quantity import to_units
 
 __all__ = ["Address", "Reporter", "format_time", "quality_of_service"]
 

@@ -6,7 +6,7 @@ InterPodAffinity and PodTopologySpread; less what this store has no notion of (v
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
+from decimal import Decimal
 from typing import Any, final
 
 from controllers.builtin.pods import host_of, is_finished
@@ -21,7 +21,6 @@ from controllers.runtime.objects import (
     status_of,
 )
 from controllers.runtime.quantity import parse_quantity
-from crdtstate.errors import InvalidError
 
 __all__ = ["HostState", "affinity_score", "hosts_of", "requests_of", "selected", "tolerates"]
 
@@ -29,32 +28,32 @@ HOSTNAME = "kubernetes.io/hostname"
 _FIELDS = "metadata.name"
 
 
-def _amount(text: object) -> Fraction:
+def _amount(text: Any) -> Decimal:
     try:
         return parse_quantity(text)
-    except InvalidError:
-        return Fraction(0)  # Validation has let it through; a host must not be blocked by it.
+    except ValueError:
+        return Decimal(0)  # Validation has let it through; a host must not be blocked by it.
 
 
-def requests_of(pod: Object) -> dict[str, Fraction]:
+def requests_of(pod: Object) -> dict[str, Decimal]:
     """Return what a pod asks for: of its containers together, at least that of any init one."""
     spec = spec_of(pod)
-    total: dict[str, Fraction] = {}
+    total: dict[str, Decimal] = {}
     for container in spec.get("containers") or []:
         for name, amount in _requests(container).items():
-            total[name] = total.get(name, Fraction(0)) + amount
+            total[name] = total.get(name, Decimal(0)) + amount
     for container in spec.get("initContainers") or []:
         for name, amount in _requests(container).items():
             if container.get("restartPolicy") == "Always":  # It goes on beside the others.
-                total[name] = total.get(name, Fraction(0)) + amount
+                total[name] = total.get(name, Decimal(0)) + amount
             else:
-                total[name] = max(total.get(name, Fraction(0)), amount)
+                total[name] = max(total.get(name, Decimal(0)), amount)
     for name, text in (spec.get("overhead") or {}).items():
-        total[name] = total.get(name, Fraction(0)) + _amount(text)
+        total[name] = total.get(name, Decimal(0)) + _amount(text)
     return total
 
 
-def _requests(container: Mapping[str, Any]) -> dict[str, Fraction]:
+def _requests(container: Mapping[str, Any]) -> dict[str, Decimal]:
     resources = container.get("resources") or {}
     given = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
     return {name: _amount(text) for name, text in given.items()}
@@ -67,41 +66,41 @@ class HostState:
 
     node: Object
     pods: list[Object] = field(default_factory=list)
-    used: dict[str, Fraction] = field(default_factory=dict)
+    used: dict[str, Decimal] = field(default_factory=dict)
 
     def add(self, pod: Object) -> None:
         """Count a pod that is bound, or is about to be."""
         self.pods.append(pod)
         for name, amount in requests_of(pod).items():
-            self.used[name] = self.used.get(name, Fraction(0)) + amount
+            self.used[name] = self.used.get(name, Decimal(0)) + amount
 
-    def capacity(self, name: str) -> Fraction | None:
+    def capacity(self, name: str) -> Decimal | None:
         """Return what the host allows of a resource, None when it does not say."""
         status = status_of(self.node)
         given = status.get("allocatable") or status.get("capacity") or {}
         return _amount(given[name]) if name in given else None
 
-    def lacks(self, wanted: Mapping[str, Fraction]) -> str | None:
+    def lacks(self, wanted: Mapping[str, Decimal]) -> str | None:
         """Return the resource that is too scarce, None when the pod fits."""
         most = self.capacity("pods")
         if most is not None and len(self.pods) >= most:
             return "pods"
         for name, amount in sorted(wanted.items()):
             free = self.capacity(name)
-            known = free if free is not None else None if name in ("cpu", "memory") else Fraction(0)
-            if amount and known is not None and self.used.get(name, Fraction(0)) + amount > known:
+            known = free if free is not None else None if name in ("cpu", "memory") else Decimal(0)
+            if amount and known is not None and self.used.get(name, Decimal(0)) + amount > known:
                 return name
         return None
 
-    def load(self, wanted: Mapping[str, Fraction]) -> Fraction:
+    def load(self, wanted: Mapping[str, Decimal]) -> Decimal:
         """Return how full the host would be, of the resources that it names, 0 to 1 and more."""
         shares = []
         for name in ("cpu", "memory"):
             free = self.capacity(name)
             if free:
-                used = self.used.get(name, Fraction(0)) + wanted.get(name, Fraction(0))
+                used = self.used.get(name, Decimal(0)) + wanted.get(name, Decimal(0))
                 shares.append(used / free)
-        return sum(shares, Fraction(0)) / len(shares) if shares else Fraction(0)
+        return sum(shares, Decimal(0)) / len(shares) if shares else Decimal(0)
 
 
 def hosts_of(nodes: Iterable[Object], pods: Iterable[Object]) -> dict[str, HostState]:

@@ -30,7 +30,8 @@ from controllers.builtin.pods import (
     started_ms,
     worst_first,
 )
-from controllers.runtime.actions import Action, Create, Say, removal, status_patch
+from controllers.runtime.actions import Action, Create, Delete, Say, removal, status_patch
+from controllers.runtime.damping import Damper
 from controllers.runtime.objects import (
     Object,
     is_deleting,
@@ -40,6 +41,7 @@ from controllers.runtime.objects import (
     selects,
     spec_of,
     status_of,
+    uid_of,
 )
 from controllers.runtime.registry import controller
 from controllers.runtime.request import DONE, Request, Result
@@ -67,6 +69,7 @@ class ReplicaSetState:
     """Whether there is a pod of this name, whoever owns it."""
     lost: frozenset[str] = frozenset()
     settled: bool = True
+    """Whether what is too much may be removed."""
     now_ms: int = 0
 
 
@@ -166,18 +169,27 @@ def _status(state: ReplicaSetState, counted: Sequence[Object]) -> tuple[dict[str
 class ReplicaSets:
     """Reads the caches, plans, performs."""
 
+    def __init__(self) -> None:
+        self._removals: Damper[Request] = Damper()
+
     async def reconcile(self, request: Request, scope: Scope) -> Result:
         """Bring one ReplicaSet to its number of pods."""
         owner = scope.get(REPLICA_SETS, request.name, request.namespace)
         if owner is None:
             return DONE
-        pods = scope.owned(PODS, owner)
+        epoch = (uid_of(owner), spec_of(owner).get("replicas"))
+        wait_ms = self._removals.wait_ms(request, epoch, scope.now_ms)
         state = ReplicaSetState(
-            replica_set=owner, pods=pods,
+            replica_set=owner, pods=scope.owned(PODS, owner),
             orphans=scope.find(PODS, "orphans", request.namespace),
             is_taken=lambda name: scope.get(PODS, name, request.namespace) is not None,
-            lost=scope.view.lost, settled=scope.view.settled, now_ms=scope.wall_ms,
+            lost=scope.view.lost, settled=scope.view.settled and not wait_ms,
+            now_ms=scope.wall_ms,
         )  # fmt: skip
         actions, again_ms = plan(state)
+        if any(isinstance(action, Delete) for action in actions):
+            self._removals.acted(request, epoch, scope.now_ms)
+        if wait_ms:
+            again_ms = min(wait_ms, again_ms or wait_ms)
         await perform_for(scope, REPLICA_SETS, owner, actions)
         return Result(again_ms)

@@ -12,7 +12,7 @@ Invariants:
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
+from decimal import Decimal
 from typing import Any, final
 
 from controllers.builtin import fitting
@@ -111,7 +111,7 @@ def _refusal(
     host: HostState,
     hosts: Mapping[str, HostState],
     silent: frozenset[str],
-    wanted: Mapping[str, Fraction],
+    wanted: Mapping[str, Decimal],
 ) -> str | None:
     """Return why a pod may not run on a host, None when it may."""
     node = host.node
@@ -161,7 +161,7 @@ def _refusal_by_pods(pod: Object, host: HostState, hosts: Mapping[str, HostState
 
 
 def _score(
-    pod: Object, host: HostState, hosts: Mapping[str, HostState], wanted: Mapping[str, Fraction]
+    pod: Object, host: HostState, hosts: Mapping[str, HostState], wanted: Mapping[str, Decimal]
 ) -> tuple[Any, ...]:
     """Return what a host is worth; the greatest is chosen. The last part breaks ties evenly."""
     everywhere = list(hosts.values())

@@ -82,11 +82,10 @@ class Controller:
         if self.spec.everything is None or informer in self._everything:
             return
         self._everything.append(informer)
-        listener = self._listener_of(Watch(informer.kind, self.spec.everything), self._desk.caches)
-        informer.listen(listener)
+        watch = Watch(informer.kind, self.spec.everything)
+        informer.listen(self._listener_of(watch, self._desk.caches))
         if known:
-            for body in informer.cache.list():
-                listener(Change(informer.kind, "added", None, body))
+            self._look_at(watch)
 
     def _listener_of(self, watch: Watch, caches: Caches) -> Callable[[Change], None]:
         def listen(change: Change) -> None:
@@ -102,9 +101,15 @@ class Controller:
 
     def look_at_all(self) -> None:
         """Ask for every key: the view has changed, or who owns what."""
-        listener = self._listener_of(self._self, self._desk.caches)
-        for body in self._desk.caches[self.spec.of].list():
-            listener(Change(self.spec.of, "added", None, body))
+        self._look_at(self._self)
+        if self.spec.everything is not None:
+            for informer in self._everything:
+                self._look_at(Watch(informer.kind, self.spec.everything))
+
+    def _look_at(self, watch: Watch) -> None:
+        listener = self._listener_of(watch, self._desk.caches)
+        for body in self._desk.caches[watch.kind].list():
+            listener(Change(watch.kind, "added", None, body))
 
     @property
     def is_idle(self) -> bool:

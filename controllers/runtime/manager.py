@@ -154,7 +154,8 @@ class Manager:
         now_ms = self._clock.now_ms()
         view = self._membership.view(now_ms)
         owners = self._membership.owners(now_ms)
-        believed = (view.members, view.heard, view.settled, view.lost, owners)
+        ready = self._membership.is_ready(now_ms)
+        believed = (view.members, view.heard, view.settled, view.lost, owners, ready)
         if believed != self._believed:
             _log.info(
                 "view_changed", heard=view.heard, lost=sorted(view.lost), settled=view.settled,

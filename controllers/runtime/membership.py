@@ -5,13 +5,15 @@ Invariants:
            heard for `hold_ms` without a break.
     MBS-2  Silence is counted by this process alone: what was before its start is not held against
            anybody.
+    MBS-3  A process that has just started does nothing before it has heard every member for
+           `hold_ms`, or has waited as long as a lost member is waited for.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import final
 
 from controllers.runtime.sharding import owner_of
-from controllers.runtime.view import View
+from controllers.runtime.view import LOST_MS, View
 from crdtstate.model import MemberInfo
 
 __all__ = ["HOLD_MS", "Membership"]
@@ -32,22 +34,21 @@ class Membership:
 
     def __init__(self, me: str | None, *, hold_ms: int = HOLD_MS) -> None:
         self._me, self._hold_ms = me, hold_ms
-        self._members: tuple[str, ...] = (me,) if me else ()
+        self._members: tuple[str, ...] = ()
         self._heard_since: dict[str, int] = {}
         self._silent_since: dict[str, int] = {}
-        self._observed_ms: int | None = None
+        self._began_ms: int | None = None
+        self._observed_ms = 0
         self._actors: frozenset[str] = frozenset()
 
     def observe(self, now_ms: int, rows: Sequence[MemberInfo]) -> None:
         """Take the rows of the membership table."""
-        first = self._observed_ms is None
+        self._began_ms = now_ms if self._began_ms is None else self._began_ms
         self._observed_ms = now_ms
         self._members = tuple(sorted(row.name for row in rows))
         for row in rows:
             if row.is_self or row.liveness in _HEARD:
-                if row.name not in self._heard_since:
-                    # At the start everyone is as old as can be: there is nothing to wait for.
-                    self._heard_since[row.name] = now_ms - (self._hold_ms if first else 0)
+                self._heard_since.setdefault(row.name, now_ms)
                 # A suspect may be gone: its silence counts from the suspicion if it is.
                 if row.liveness == "suspect":
                     self._silent_since.setdefault(row.name, now_ms)
@@ -72,22 +73,36 @@ class Membership:
             for name in self._members
             if name not in self._heard_since
         }
+        steady = all(now_ms - since >= self._hold_ms for since in self._heard_since.values())
         return View(
             members=self._members, heard=heard, silent_ms=silent,
-            age_ms=now_ms - (self._observed_ms if self._observed_ms is not None else now_ms),
-            settled=all(now_ms - since >= self._hold_ms for since in self._heard_since.values()),
+            age_ms=now_ms - self._observed_ms if self._began_ms is not None else 0,
+            settled=steady and all(ms >= LOST_MS for ms in silent.values()),
         )  # fmt: skip
 
     def owners(self, now_ms: int) -> tuple[str, ...]:
         """Return the members among which keys are shared, sorted."""
+        if not self.is_ready(now_ms):
+            return ()
         steady = {n for n, since in self._heard_since.items() if now_ms - since >= self._hold_ms}
         return tuple(sorted((steady & self._actors) | ({self._me} if self._me else set())))
 
+    def is_ready(self, now_ms: int) -> bool:
+        """Whether this process knows enough to act (MBS-3)."""
+        if self._began_ms is None:
+            return False
+        since_ms = now_ms - self._began_ms
+        everyone = len(self._heard_since) == len(self._members)
+        return since_ms >= LOST_MS or (everyone and self.view(now_ms).settled)
+
     def next_ms(self, now_ms: int) -> int | None:
-        """Return when a hold-down ends, None when there is none."""
+        """Return when a hold-down or a grace ends, None when there is none."""
         ends = [since + self._hold_ms for since in self._heard_since.values()]
+        ends += [since + LOST_MS for since in self._silent_since.values()]
         return min((end for end in ends if end > now_ms), default=None)
 
     def acts_on(self, key: str, now_ms: int) -> bool:
         """Whether this process acts on a key."""
-        return self._me is None or owner_of(key, self.owners(now_ms)) == self._me
+        if self._me is None:
+            return self.is_ready(now_ms)
+        return owner_of(key, self.owners(now_ms)) == self._me

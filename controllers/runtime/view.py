@@ -70,8 +70,8 @@ class View:
     age_ms: int = 0
     """How old the belief is: it grows when the peer that is asked does not answer."""
     settled: bool = True
-    """False for a while after a member came back: what it brings may not be here yet, so nothing
-    is removed."""
+    """Whether things may be removed now. Not for a while after a member came back, whose state may
+    not all be here yet, and not while one is silent and it is not clear whether it is lost."""
 
     @property
     def minority(self) -> bool:

@@ -120,6 +120,7 @@ class Dispatcher:
         # Open to probes and scrapers of this machine; they show no key and no value.
         self._open: dict[bytes, dict[str, Handler]] = {
             b"/healthz": {"GET": cluster.healthz},
+            b"/livez": {"GET": cluster.healthz},
             b"/readyz": {"GET": cluster.readyz},
             b"/metrics": {"GET": cluster.metrics},
         }

@@ -12,7 +12,7 @@ from typing import Any, final
 from crdtstate.api.dispatch import Dispatcher
 from crdtstate.api.kube.elsewhere import Relay
 from crdtstate.api.kube.feed import Feed
-from crdtstate.api.kube.nodes import NodeBeliefs
+from crdtstate.api.kube.nodes import MemberBeliefs
 from crdtstate.api.kube.server import KubeApi
 from crdtstate.api.kube.sweeping import Sweeper
 from crdtstate.daemon.cluster import PeerCluster
@@ -74,7 +74,7 @@ class Assembled:
     dispatcher: Dispatcher
     feed: Feed
     kube: KubeApi
-    beliefs: NodeBeliefs
+    beliefs: MemberBeliefs
     sweeper: Sweeper
 
     async def start(self) -> None:
@@ -89,12 +89,14 @@ class Assembled:
         self.feed.start()
         self.beliefs.start()
         self.sweeper.start()
+        self.kube.quotas.start()
 
     async def stop(self) -> None:
         """Say farewell, then finish the batch in flight."""
         await self.mesh.stop()
         await self.beliefs.stop()
         await self.sweeper.stop()
+        await self.kube.quotas.stop()
         await self.feed.stop()
         await self.driver.stop()
 
@@ -125,7 +127,7 @@ def assemble(
         keys=keeper.keys, save_keys=keeper.save_keys,
         watches_open=lambda: dispatcher.watching.open + kube.watching.open,
     )  # fmt: skip
-    followers = NodeBeliefs(feed), Sweeper(feed)
+    followers = MemberBeliefs(feed), Sweeper(feed)
     return Assembled(replica, driver, mesh, dispatcher, feed, kube, *followers)
 
 

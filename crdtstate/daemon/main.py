@@ -28,7 +28,7 @@ from crdtstate.daemon.compose import Keeper, Surroundings, assemble
 from crdtstate.daemon.config import PeerConfig, parse_address
 from crdtstate.daemon.driver import Driver
 from crdtstate.daemon.relay import HttpRelay
-from crdtstate.errors import InvalidError, StorageError
+from crdtstate.errors import InvalidError, StorageError, UnavailableError
 from crdtstate.extension import PeerHandle, load_extensions
 from crdtstate.storage.backup import backup
 from crdtstate.storage.keyfile import load_or_create_keys, save_keys
@@ -54,6 +54,7 @@ class Peer:
         self._exit = contextlib.AsyncExitStack()
         self.driver: Driver | None = None
         self.feed: Feed | None = None
+        self.kube: KubeApi | None = None
 
     async def start(self) -> None:
         """Start everything. Raises: StorageError, InvalidError, UnavailableError."""
@@ -81,7 +82,7 @@ class Peer:
             config, storage, self._keeper(directory, storage, key_path, cluster_id, keys),
             self._auth_tokens, Surroundings(relay=relay),
         )  # fmt: skip
-        self.driver, self.feed = peer.driver, peer.feed
+        self.driver, self.feed, self.kube = peer.driver, peer.feed, peer.kube
         # Before it has started, to stop it is harmless, and the driver's thread needs it.
         self._exit.push_async_callback(peer.stop)
         await peer.start()
@@ -114,7 +115,7 @@ class Peer:
             handle = PeerHandle(
                 name=self.config.name, api=url, data=Path(self.config.data) / name,
                 client=lambda: AsyncClient(url, auth_token=token, causal=False),
-                offer_pods=kube.offer_pods,
+                end_pods=self.config.end_pods, offer_pods=kube.offer_pods,
             )  # fmt: skip
             self._exit.push_async_callback(_quietly, name, extension.stop)
             await _quietly(name, partial(extension.start, handle))
@@ -222,6 +223,18 @@ def _await_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     os._exit(1)  # Nobody is left to kill a peer that does not stop.
 
 
+async def _keep_objects(feed: Feed | None) -> None:
+    """Keep collections from looking at the objects that are read at the start, time and again."""
+    assert feed is not None
+    gc.disable()
+    try:
+        with contextlib.suppress(UnavailableError):
+            await feed.caught_up(0)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 async def run(config: PeerConfig, *, stop_with_stdin: bool = False) -> int:
     """Run one peer until SIGINT or SIGTERM, or until its storage fails; return the exit code.
 
@@ -245,6 +258,7 @@ async def run(config: PeerConfig, *, stop_with_stdin: bool = False) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    settling = loop.create_task(_keep_objects(peer.feed))
     waits = [
         loop.create_task(stop.wait()),
         loop.create_task(peer.driver.failed.wait()),
@@ -255,7 +269,7 @@ async def run(config: PeerConfig, *, stop_with_stdin: bool = False) -> int:
         if failure is not None:
             await asyncio.sleep(0.2)  # Let the waiting requests get their answers.
     finally:
-        for wait in waits:
+        for wait in (*waits, settling):
             wait.cancel()
         await peer.stop()
     if failure is not None:

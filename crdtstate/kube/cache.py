@@ -39,11 +39,13 @@ _Place = tuple[str, str]  # namespace, name
 class CachedObject:
     """One object in one version. Whoever reads it must not alter the body."""
 
-    __slots__ = ("_forms", "body", "digest", "key", "size", "uid", "version")
+    __slots__ = ("_forms", "body", "creator", "digest", "key", "size", "uid", "version")
 
     def __init__(self, key: ObjectKey, shown: Shown, version: int) -> None:
         self.key, self.body, self.uid = key, shown.body, shown.uid
         self.digest, self.version, self.size = shown.digest, version, shown.size
+        self.creator = shown.stamp[1][0]
+        """The origin that created it; of concurrent creations the one that is shown."""
         self._forms: dict[Hashable, bytes] = {}
 
     def encoded(self, form: Hashable, make: "Callable[[CachedObject], bytes]") -> bytes:

@@ -89,6 +89,12 @@ def _service_port(value: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"targetPort": value["port"]} if "port" in value else {}
 
 
+def _map(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a map, empty where there is none: what is defaulted is not validated yet."""
+    found = value.get(name)
+    return found if isinstance(found, dict) else {}
+
+
 def _rolling(field: Mapping[str, Any]) -> _Dependent:
     def dependent(value: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"rollingUpdate": dict(field)} if value.get("type") == "RollingUpdate" else {}
@@ -98,9 +104,8 @@ def _rolling(field: Mapping[str, Any]) -> _Dependent:
 
 def _pod_template_owner(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """Without a selector, a ReplicationController selects by its template's labels."""
-    metadata = (value.get("template") or {}).get("metadata") or {}
-    labels = metadata.get("labels")
-    return {"selector": dict(labels)} if labels and isinstance(labels, dict) else {}
+    labels = _map(_map(_map(value, "template"), "metadata"), "labels")
+    return {"selector": dict(labels)} if labels else {}
 
 
 def _job_spec(value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -115,7 +120,7 @@ def _subject(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _namespace(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    metadata = value.get("metadata") or {}
+    metadata = _map(value, "metadata")
     phase = "Terminating" if metadata.get("deletionTimestamp") else "Active"
     return {"status": {"phase": phase}}
 
@@ -133,10 +138,7 @@ def _policy_types(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _limits(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """Requests that nobody states are the limits."""
-    limits = value.get("limits")
-    requests = value.get("requests") or {}
-    if not isinstance(limits, dict) or requests:
-        return {}
+    limits = _map(value, "limits")
     return {"requests": dict(limits)} if limits else {}
 
 

@@ -10,11 +10,13 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from fractions import Fraction
 from urllib.parse import urlsplit
 
 __all__ = [
-    "FORMATS", "config_key", "dns_label", "dns_label_1035", "dns_subdomain", "env_name",
-    "is_quantity", "label_value", "path_segment", "port_name", "qualified_name",
+    "FORMATS", "config_key", "cron_schedule", "dns_label", "dns_label_1035", "dns_subdomain",
+    "env_name", "is_quantity", "label_value", "path_segment", "port_name", "qualified_name",
+    "quantity",
 ]  # fmt: skip
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -152,6 +154,64 @@ def env_name(text: str) -> str | None:
 def is_quantity(text: str) -> bool:
     """Whether the text is a quantity: a number with an optional suffix (`1.5Gi`, `100m`)."""
     return _QUANTITY.fullmatch(text) is not None
+
+
+def quantity(value: object) -> Fraction | None:
+    """Return the amount of a quantity, or None where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    match = _QUANTITY.fullmatch(str(value))
+    if match is None:
+        return None
+    number, suffix = match.groups()
+    sign = -1 if str(value).startswith("-") else 1
+    if suffix and suffix[0] in "eE" and len(suffix) > 1:
+        exponent = int(suffix[1:])
+        if abs(exponent) > 64:
+            return None
+        return sign * Fraction(number) * Fraction(10) ** exponent
+    return sign * Fraction(number.rstrip(".")) * _SCALES[suffix or ""]
+
+
+_SCALES: Mapping[str, Fraction] = {
+    "": Fraction(1),
+    **{unit: Fraction(10) ** (3 * (i - 3)) for i, unit in enumerate("num")},
+    **{unit: Fraction(10) ** (3 * i) for i, unit in enumerate("kMGTPE", 1)},
+    **{unit + "i": Fraction(2) ** (10 * i) for i, unit in enumerate("KMGTPE", 1)},
+}
+
+
+def cron_schedule(text: str) -> str | None:
+    """A schedule of five fields, or one of the names that begin with @."""
+    if "TZ" in text:
+        return "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
+    if text.startswith("@"):
+        if text in _CRON_NAMES or text.startswith("@every "):
+            return None
+        return f"unrecognized descriptor: {text}"
+    fields = text.split()
+    if len(fields) != 5:
+        return f"expected exactly 5 fields, found {len(fields)}: [{text}]"
+    for field, (low, high, names) in zip(fields, _CRON_FIELDS, strict=True):
+        for part in field.lower().split(","):
+            match = _CRON_PART.fullmatch(part)
+            numbers = [names.get(n, n) for n in (match[1], match[2]) if n] if match else ["x"]
+            if not all(n.isdigit() and low <= int(n) <= high for n in numbers):
+                return f"failed to parse {part!r} in [{text}]"
+    return None
+
+
+_CRON_NAMES = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
+_CRON_PART = re.compile(r"(?:[*?]|([a-z0-9]+)(?:-([a-z0-9]+))?)(?:/[0-9]+)?")
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
+_CRON_FIELDS: tuple[tuple[int, int, Mapping[str, str]], ...] = (
+    (0, 59, {}),
+    (0, 23, {}),
+    (1, 31, {}),
+    (1, 12, {name: str(i) for i, name in enumerate(_MONTHS, 1)}),
+    (0, 6, {name: str(i) for i, name in enumerate(_DAYS)}),
+)
 
 
 def _parses(parse: Callable[[str], object]) -> Callable[[str], bool]:

@@ -15,8 +15,6 @@ __all__ = ["ANNOTATIONS_BYTES_MAX", "label_causes", "metadata_causes", "name_cau
 
 ANNOTATIONS_BYTES_MAX = 256 * 1024
 """All keys and values of an object's annotations together."""
-_MAPS = ("labels", "annotations")
-_LISTS = ("finalizers", "ownerReferences", "managedFields")
 
 _NAMES: Mapping[tuple[str, str], Callable[[str], str | None]] = {
     ("", "Namespace"): formats.dns_label,
@@ -43,19 +41,14 @@ def name_cause(resource: Resource, name: Any) -> Cause | None:
 def metadata_causes(
     resource: Resource, new: Mapping[str, Any], old: Mapping[str, Any] | None
 ) -> list[Cause]:
-    """Return what is wrong with the metadata of `new`, and what of `old` it may not change."""
-    metadata = new.get("metadata")
-    if not isinstance(metadata, dict):
-        return [c.type_invalid("metadata", metadata, "object")]
+    """Return what is wrong with the metadata of `new`, and what of `old` it may not change.
+
+    Args:
+        new: Right by its schema.
+    """
+    metadata = new.get("metadata") or {}
     before = (old or {}).get("metadata") or {}
-    found = [
-        c.type_invalid(f"metadata.{name}", metadata[name], wanted)
-        for names, kind, wanted in ((_MAPS, dict, "object"), (_LISTS, list, "array"))
-        for name in names
-        if metadata.get(name) is not None and not isinstance(metadata[name], kind)
-    ]
-    if found:
-        return found
+    found = []
     if old is None:
         found += [cause] if (cause := name_cause(resource, metadata.get("name"))) else []
     found += _namespace_causes(resource, metadata)
@@ -82,9 +75,7 @@ def label_causes(labels: Mapping[str, Any], path: str) -> list[Cause]:
     for key, value in labels.items():
         if (wrong := formats.qualified_name(key)) is not None:
             found.append(c.invalid(path, key, wrong))
-        if not isinstance(value, str):
-            found.append(c.type_invalid(f"{path}.{key}", value, "string"))
-        elif (wrong := formats.label_value(value)) is not None:
+        if (wrong := formats.label_value(value)) is not None:
             found.append(c.invalid(path, value, wrong))
     return found
 
@@ -106,24 +97,20 @@ def _annotation_causes(annotations: Mapping[str, Any]) -> list[Cause]:
         # Keys of annotations may have upper case; the rules are otherwise those of labels.
         if (wrong := formats.qualified_name(key.lower())) is not None:
             found.append(c.invalid("metadata.annotations", key, wrong))
-        if not isinstance(value, str):
-            found.append(c.type_invalid(f"metadata.annotations.{key}", value, "string"))
-        else:
-            size += len(key.encode()) + len(value.encode())
+        size += len(key.encode()) + len(value.encode())
     if size > ANNOTATIONS_BYTES_MAX:
         found.append(c.too_long("metadata.annotations", ANNOTATIONS_BYTES_MAX))
     return found
 
 
 def _finalizer_causes(metadata: Mapping[str, Any], before: Mapping[str, Any]) -> list[Cause]:
-    found = []
     names = metadata.get("finalizers") or []
-    for i, name in enumerate(names):
-        if not isinstance(name, str):
-            found.append(c.type_invalid(f"metadata.finalizers[{i}]", name, "string"))
-        elif (wrong := formats.qualified_name(name)) is not None:
-            found.append(c.invalid("metadata.finalizers", name, wrong))
-    if not found and {"orphan", "foregroundDeletion"} <= set(names):
+    found = [
+        c.invalid("metadata.finalizers", name, wrong)
+        for name in names
+        if (wrong := formats.qualified_name(name)) is not None
+    ]
+    if {"orphan", "foregroundDeletion"} <= set(names):
         detail = "finalizer orphan and finalizer foregroundDeletion cannot be both set"
         found.append(c.invalid("metadata.finalizers", names, detail))
     added = [name for name in names if name not in (before.get("finalizers") or [])]
@@ -141,13 +128,10 @@ def _owner_causes(owners: list[Any]) -> list[Cause]:
     controllers = 0
     for i, owner in enumerate(owners):
         at = f"metadata.ownerReferences[{i}]"
-        if not isinstance(owner, dict):
-            found.append(c.type_invalid(at, owner, "object"))
-            continue
         found += [
             c.invalid(f"{at}.{name}", "", f"{name} must not be empty")
             for name in ("apiVersion", "kind", "name", "uid")
-            if not owner.get(name)
+            if owner.get(name) == ""
         ]
         controllers += owner.get("controller") is True
     if controllers > 1:

@@ -12,8 +12,11 @@ from typing import Any
 
 from crdtstate.kube import causes as c
 from crdtstate.kube.causes import Cause
+from crdtstate.kube.cel_rules import rule_causes
+from crdtstate.kube.checks import CHECKS
 from crdtstate.kube.defaulting import apply_defaults
 from crdtstate.kube.fieldset import item_key
+from crdtstate.kube.immutable import transition_causes
 from crdtstate.kube.metadata import metadata_causes
 from crdtstate.kube.resources import Resource
 from crdtstate.kube.schema import Schema
@@ -35,15 +38,17 @@ def validate(
     """
     schema = resource.schema
     new = apply_defaults(schema, dict(new))
-    found = metadata_causes(resource, new, old)
-    if old is None:
-        return found + schema_causes(schema, new)
-    old = apply_defaults(schema, dict(old))
-    broken = schema_causes(schema, new, old)
-    if broken:
+    old = None if old is None else apply_defaults(schema, dict(old))
+    found = schema_causes(schema, new, old)
+    if found and old is not None:
         before = set(schema_causes(schema, old))
-        broken = [cause for cause in broken if cause not in before]
-    return found + broken
+        found = [cause for cause in found if cause not in before]
+    if any(cause.reason == c.WRONG_TYPE for cause in found):
+        return found  # The rules below take a body of the right shape.
+    found += metadata_causes(resource, new, old)
+    if resource.custom:
+        found += rule_causes(schema, new, old)
+    return found if old is None else found + transition_causes(resource, new, old)
 
 
 def schema_causes(
@@ -60,12 +65,16 @@ def _check(schema: Schema, value: Any, old: Any, path: str, found: list[Cause]) 
         return
     if not _right_type(schema, value, path, found):
         return
+    before = len(found)
     for rule in rules_of(schema):
         found += rule(value, path)
     if isinstance(value, dict) and schema.kind == "object":
         _check_object(schema, value, old if isinstance(old, dict) else {}, path, found)
     elif isinstance(value, list) and schema.kind == "array" and schema.items is not None:
         _check_items(schema, schema.items, value, old, path, found)
+    check = CHECKS.get(schema.definition)
+    if check is not None and not any(each.reason == c.WRONG_TYPE for each in found[before:]):
+        found += check(value, path)
 
 
 def _check_object(
@@ -78,7 +87,7 @@ def _check_object(
     properties, additional = schema.properties, schema.additional
     for name, each in value.items():
         below = properties.get(name) or additional
-        if below is not None and (path or name != "metadata"):  # That has rules of its own.
+        if below is not None:
             _check(below, each, old.get(name, _MISSING), prefix + name, found)
 
 

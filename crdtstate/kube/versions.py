@@ -18,6 +18,7 @@ __all__ = ["VersionClock"]
 _EPOCH_MS = 1_704_067_200_000  # 2024-01-01
 _COUNTER_BITS, _SLOT_BITS = 11, 10
 _AHEAD_MS_MAX = 60_000
+_MS_MAX = (1 << 42) - (1 << 20)  # In 2163; from then on the counter counts.
 VERSION_MAX = (1 << 63) - 1
 
 
@@ -36,7 +37,7 @@ class VersionClock:
 
     @staticmethod
     def _tick_at(wall_ms: int) -> int:
-        return max(1, wall_ms - _EPOCH_MS) << _COUNTER_BITS
+        return min(max(1, wall_ms - _EPOCH_MS), _MS_MAX) << _COUNTER_BITS
 
     def mint(self, wall_ms: int) -> int:
         """Return a version greater than all before (VER-1)."""

@@ -7,6 +7,8 @@ all of them at a start, now and then, and at the end.
 Invariants (checked here, of the shipping code):
     REC-3  A replica's state is the specification of what its vector covers.
     SEC    Equal vectors, equal fingerprints, over all replicas and all time.
+    STR-1  Whoever has a transaction has all that its origin had seen.
+    IDX-2  A revision of an identity names one state, over restarts.
     REP-1  No dot is seen at another replica before it is durable at its own.
     IDN-1  A dot names one transaction for ever.
     HLC-1  The stamps of an origin grow, over restarts and whatever its wall clock does.
@@ -20,7 +22,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, final
 
 from crdtstate.crdt.codec import decode_record
-from crdtstate.crdt.dots import Dot, Vector, covers, join_vectors
+from crdtstate.crdt.dots import Dot, Vector, covers, covers_all, join_vectors
 from crdtstate.replica import events as ev
 from crdtstate.replica.machine import Replica
 from crdtstate.sim.oracle import Oracle, Written
@@ -65,7 +67,9 @@ class Checkers:
         self._roots: dict[tuple[tuple[int, int], ...], int] = {}
         self._seen_elsewhere: dict[int, int] = {}
         self._shown: dict[tuple[int, int], Vector] = {}
+        self._root_of: dict[tuple[int, int], int] = {}
         self._committed_at: dict[Dot, float] = {}
+        self._past: dict[Dot, Vector] = {}
         self._stamps: dict[Dot, int] = {}
         self._ever_durable: dict[str, Vector] = {}
         self._owner: dict[int, str] = {}
@@ -163,6 +167,7 @@ class Checkers:
             except AssertionError as error:
                 raise Violation("PLN-1", str(error)) from error
             self._fresh[dot] = added
+            self._past[dot] = past
             self._committed_at[dot] = self._world.loop.time()
             self.counts["transactions"] += 1
         except Violation as violation:
@@ -188,7 +193,10 @@ class Checkers:
             if type(effect) is ev.Reply and type(effect.outcome) is ev.Outcome:
                 self._acknowledged(host, replica, effect.outcome)
         shown = replica.shown
-        self._shown.setdefault((replica.store.origin, shown.revision), shown.vector)
+        named = (replica.store.origin, shown.revision)
+        self._shown.setdefault(named, shown.vector)
+        first = self._root_of.setdefault(named, shown.root)  # A join may only add to the vector.
+        require(first == shown.root, "IDX-2", f"{host.name}: {named} names two states")
         if replica.antientropy.joining or view.vector == replica.store.vector:
             return
         view.changes += 1
@@ -234,6 +242,12 @@ class Checkers:
                 for record_id, siblings in fresh.items():
                     touched[record_id] = None
                     view.alive.setdefault(record_id, []).extend(siblings)
+            if last >= first:
+                past = self._past[origin, last]
+                require(
+                    covers_all(vector, past), "STR-1",
+                    f"{host.name} has {(origin, last)}, and of its past {vector}, not {past}",
+                )  # fmt: skip
         view.vector = vector
         for record_id in touched:
             self._compare(host, view, record_id, check=check)

@@ -4,8 +4,11 @@ Invariants (checked here, of the shipping code):
     LIV-2  Nothing acknowledged is missing, nobody is held up, and traffic falls to idling.
     MBR-1  All who stay believe each other alive, are linked, and are members under the identity
            that they write with; nobody counts a member that was forgotten.
+    LNK-1  Links that exist are not replaced by others.
     RES-1  Tasks, connections, requests and tables of an idle peer are as many as its links and
            its state need, not as many as there were faults.
+    STR-3  Nothing is held for longer than HELD_AGE_MS_MAX.
+    ESC-2  No bounded counter is below zero.
     EXP-1  What has expired is removed, by another peer if its writer is gone.
 """
 
@@ -17,6 +20,8 @@ from crdtstate.sim.objects import check_objects
 from crdtstate.sim.sessions import TIMED_PREFIX
 from crdtstate.sim.violation import require
 from crdtstate.storage.memory import MemoryStorage
+from crdtstate.store.reading import list_views
+from crdtstate.store.store import HELD_AGE_MS_MAX
 from crdtstate.store.table import prefix_end
 from crdtstate.store.views import life_of
 from gossip import Liveness
@@ -24,7 +29,7 @@ from gossip import Liveness
 if TYPE_CHECKING:
     from crdtstate.sim.world import Host, World
 
-__all__ = ["check_end", "check_idle", "wait_for_agreement"]
+__all__ = ["check_end", "check_idle", "links_opened", "wait_for_agreement"]
 
 _LATE_MS = 5_000  # After its grace, until a tick removes a key and all have heard of it.
 _REQUEST_S_MAX = 8.0  # Clients of the simulator wait at most 5 s.
@@ -78,7 +83,7 @@ def check_idle(world: "World", hosts: "list[Host]", watchers: int) -> None:
         counts = {
             "tasks of gossip": (len(peer.mesh._tasks._tasks), 8 + 4 * size),
             "tasks of the driver": (len(peer.driver._tasks), 2 + 2 * size),
-            "connections": (len(host.network.pipes), 4 + 3 * size),
+            "connections": (len(host.network.pipes), 1 + size),
             "watches": (peer.dispatcher.watching.open, 2 * watchers),
             "events": (store.index.entries, store.config.event_entries_max + 2 * size),
             "requests": (_old_requests(world, host), 0),
@@ -86,6 +91,13 @@ def check_idle(world: "World", hosts: "list[Host]", watchers: int) -> None:
         for what, (count, most) in counts.items():
             require(count <= most, "RES-1", f"{host.name} has {count} {what}, {most} are enough")
         _check_expired(host)
+        _check_rights(host)
+        for origin in store.held:
+            held_ms = abs(host.clock.wall_ms() - store._held_since_ms[origin])
+            require(
+                held_ms <= HELD_AGE_MS_MAX + _LATE_MS, "STR-3",
+                f"{host.name} has held transactions of {origin:x} for {held_ms} ms",
+            )  # fmt: skip
 
 
 def _old_requests(world: "World", host: "Host") -> int:
@@ -102,6 +114,22 @@ def _check_expired(host: "Host") -> None:
         life = life_of(data)
         overdue = life is not None and life.expires_ms is not None and life.expires_ms < due_ms
         require(not overdue, "EXP-1", f"{host.name} keeps {key!r}, due long ago")
+
+
+def links_opened(hosts: "list[Host]") -> int:
+    """Return how many links have been opened in the lives of now."""
+    return sum(h.peer.mesh._counters["links_opened"] for h in hosts if h.peer is not None)
+
+
+def _check_rights(host: "Host") -> None:
+    reader, after = MemoryStorage(host.disk.database), None
+    while True:
+        entries, after = list_views(reader, b"b/", after, 500, host.clock.wall_ms())
+        for entry in entries:
+            if entry.view.type_name == "bounded":
+                require(entry.value >= 0, "ESC-2", f"{host.name}: {entry.key} is {entry.value}")
+        if after is None:
+            return
 
 
 async def wait_for_agreement(world: "World", hosts: "list[Host]", until_s: float) -> None:

@@ -35,7 +35,7 @@ class Nemesis:
         plan, world = self._plan, self._world
         weather = world.wire.weather
         weather.loss, weather.duplicate, weather.corrupt = plan.loss, plan.duplicate, plan.corrupt
-        weather.tail, weather.fragment = plan.tail, plan.fragment
+        weather.tail, weather.fragment, weather.reset = plan.tail, plan.fragment, plan.reset
         rng = world.rng("clocks")
         for host in world.hosts:
             self._set_up(host, rng)

@@ -47,6 +47,8 @@ class SimLink:
     ) -> None:
         self._world, self._home = world, home
         self._observe, self._tap = observe, tap
+        world.stats["clients"] += 1
+        self._rng = world.rng(f"resets {world.stats['clients']}")
         self.closed = False
 
     async def close(self) -> None:
@@ -117,6 +119,8 @@ class SimLink:
                 await asyncio.sleep(0.5)
                 if ended.done():
                     raise LinkError("reset", sent=True)
+            if self._rng.random() < self._world.wire.weather.reset:
+                raise LinkError("reset", sent=True)
             if tap is not None:
                 tap(chunk)
             yield chunk

@@ -37,6 +37,7 @@ class Weather:
     latency_s: tuple[float, float] = (0.0002, 0.002)
     tail: float = 0.0  # share of datagrams that come up to tail_s late
     tail_s: float = 30.0
+    reset: float = 0.0  # share of what a watch sends at which its connection is reset
     fragment: float = 0.0  # share of writes that a pipe hands over in pieces
 
 

@@ -61,6 +61,9 @@ class Plan:
     offset_ms: int = 0
     drift: float = 0.0
     quantum_ms: int = 0
+    tight: bool = False  # Catch-ups pause after every record; little is held, links buffer little.
+    reset: float = 0.0  # share of what a watch sends at which its connection is reset
+    value_bytes: int = 0  # Some values are up to so much longer.
 
     def text(self) -> str:
         """Return what differs from a quiet run."""
@@ -139,6 +142,9 @@ def draw_plan(seed: int, *, seconds: int | None = None, faults: Collection[str] 
         offset_ms=int(sometimes(0.5, rng.choice((500, 30_000, 86_400_000)))),
         drift=sometimes(0.3, 1e-3),
         quantum_ms=int(sometimes(0.3, rng.choice((1_000, 60_000)))),
+        tight=rng.random() < 0.25,
+        value_bytes=int(sometimes(0.2, rng.choice((1_000, 30_000)))),
+        reset=sometimes(0.3, 0.02),
     )
     if seconds is not None:
         plan = plan.replace(seconds=seconds)

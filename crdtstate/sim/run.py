@@ -16,11 +16,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from crdtstate.sim.ending import check_end, check_idle, wait_for_agreement
+from crdtstate.sim.ending import check_end, check_idle, links_opened, wait_for_agreement
 from crdtstate.sim.faults import Nemesis
 from crdtstate.sim.loop import START_S, Deadlock, OutOfSteps
 from crdtstate.sim.plan import Plan
 from crdtstate.sim.story import Story
+from crdtstate.sim.tight import small_steps, tighten
 from crdtstate.sim.violation import Violation, require
 from crdtstate.sim.workloads import Workload, mixed, run_client, run_watcher
 from crdtstate.sim.world import World
@@ -69,7 +70,8 @@ def run_seed(seed: int, plan: Plan, workload: Workload | None = None) -> Verdict
     gc.disable()  # A collection would close coroutines of dead lives at random moments.
     hook = sys.unraisablehook
     try:
-        verdict = _execute(seed, plan, workload or Workload(mixed(plan)))
+        with small_steps() if plan.tight else contextlib.nullcontext():
+            verdict = _execute(seed, plan, workload or Workload(mixed(plan)))
         sys.unraisablehook = lambda _: None  # What is left of the run may not act any more.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
@@ -119,6 +121,8 @@ class _Run:
         self.nemesis = Nemesis(world, plan)
         self.converged_s = math.nan
         world.configure = self._configure
+        if plan.tight:
+            world.gave_life = tighten
 
     def _configure(self, _host: Any, fields: dict[str, Any]) -> None:
         fields["event_entries_max"] = self.plan.event_entries_max
@@ -230,12 +234,13 @@ class _Run:
         if self.workload.at_the_end is not None:
             for host in hosts:
                 self._call(self.workload.at_the_end, host)
+        await wait_for_agreement(world, hosts, world.loop.time() + _AGREED_S)
         before, began = world.wire.bytes_sent, world.loop.time()
+        links = links_opened(hosts)
         await asyncio.sleep(5.0)
         self._look(watchers)
+        require(links == links_opened(hosts), "LNK-1", "links are replaced with nothing to say")
         rate = (world.wire.bytes_sent - before) / (world.loop.time() - began) / len(hosts)
         require(rate < _IDLE_BYTES_S_MAX, "LIV-2", f"{rate:.0f} B/s a peer with nothing to say")
         world.stats["idle_bytes_s"] = int(rate)
-        await wait_for_agreement(world, hosts, world.loop.time() + _AGREED_S)
-        self._look(watchers)
         check_idle(world, hosts, len(watchers))

@@ -78,6 +78,11 @@ class SessionChecker:
         checkers.digest.update(repr((host.name, answer.status, answer.body)).encode())
         token = answer.headers.get("crdtstate-token")
         if answer.status >= 400 and answer.status != 404:
+            alone = "w=" not in planned.target and "peers=" not in planned.target
+            require(
+                not (alone and b'"not_enough_replicas"' in answer.body), "AVL-1",
+                f"{host.name} waits for others to answer {planned.method} {planned.target}",
+            )  # fmt: skip
             return
         require(token is not None, "API-2", f"{host.name} answered without a token")
         vector = decode_token(token or "")
@@ -124,6 +129,8 @@ class WatchChecker:
         self._bookmarks = self._chunks = 0
         if "since" in query and before is not None:  # It goes on where the last one was cut.
             self._view, self._bookmarks = before._view, before._bookmarks
+            origin, _, number = query["since"].rpartition("-")
+            self._last = (origin, int(number))
 
     def feed(self, chunk: bytes) -> None:
         """Take a chunk."""

@@ -79,6 +79,8 @@ def mixed(plan: Plan) -> ClientStep:
     async def step(client: AsyncClient, rng: Random, number: int) -> None:
         n = rng.randrange(plan.keys)
         value = f"{number}.{rng.getrandbits(32)}"
+        if plan.value_bytes and rng.random() < 0.3:
+            value += "x" * rng.randrange(plan.value_bytes)
         await rng.choice(_ACTIONS)(client, rng, n, value)
 
     return step
@@ -110,7 +112,7 @@ async def _put_map(client: AsyncClient, _rng: Random, n: int, value: str) -> Non
 
 
 async def _set(client: AsyncClient, rng: Random, n: int, value: str) -> None:
-    element = rng.choice(("x", "y", value))
+    element = rng.choice(("x", "y", value[:40]))
     members = client.set(f"s/{n}")
     await (members.add(element) if rng.random() < 0.6 else members.remove(element))
 
@@ -126,7 +128,7 @@ async def _flag(client: AsyncClient, rng: Random, n: int, _value: str) -> None:
 async def _bounded(client: AsyncClient, rng: Random, n: int, _value: str) -> None:
     stock = client.bounded(f"b/{n}")
     if await stock.get() is None:
-        await stock.create(10)
+        await stock.create(rng.choice((1, 2, 10)))
     elif rng.random() < 0.5:
         await stock.take(1)
     else:
@@ -142,6 +144,11 @@ async def _transact(client: AsyncClient, rng: Random, n: int, value: str) -> Non
             txn.delete(f"s/{n}")
 
 
+async def _wait(client: AsyncClient, _rng: Random, _n: int, _value: str) -> None:
+    if client.token is not None:
+        await client.wait(peers=2, timeout=1.0)
+
+
 async def _list(client: AsyncClient, rng: Random, _n: int, _value: str) -> None:
     async for _item in client.list(rng.choice(("", "r/", "m/")), limit=3):
         pass
@@ -149,7 +156,7 @@ async def _list(client: AsyncClient, rng: Random, _n: int, _value: str) -> None:
 
 _ACTIONS = (
     _put, _put, _put, _get, _get, _get, _delete, _put_expiring, _merge, _merge, _put_map, _set,
-    _set, _count, _flag, _bounded, _transact, _transact, _list,
+    _set, _count, _flag, _bounded, _transact, _transact, _list, _wait,
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ Invariants:
     STR-2  What a change observed is removed; nothing else is (given STR-1 this equals the oracle).
     STR-3  Held transactions are bounded in number and age; beyond it they are dropped, and a pull
            gets what any peer has of them.
+    STR-4  A record whose winning life expires has an entry in the queue of what is due.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +22,7 @@ import msgspec
 from crdtstate.crdt.clock import HybridClock
 from crdtstate.crdt.codec import encode_register, register_dot
 from crdtstate.crdt.dots import Dot, Vector
-from crdtstate.crdt.record import LIFE, apply_drops, apply_set
+from crdtstate.crdt.record import LIFE, apply_drops, apply_set, winner
 from crdtstate.store import operations as ops
 from crdtstate.store.index import Index
 from crdtstate.store.limits import Limits
@@ -327,6 +328,8 @@ class Store:
             if value is not None:
                 apply_set(record, path, transaction.dot, transaction.stamp, value, observed)
         table.put(record_id, record)
+        if LIFE in record:  # Who was hidden until now may have been due long ago (STR-4).
+            self.note_expiry(record_id, winner(record[LIFE])[2])
 
     def _finish(self, transaction: Transaction, touched: list[bytes], wall_ms: int) -> None:
         """Do what every applied transaction needs, whoever wrote it."""

@@ -7,8 +7,9 @@ from random import Random
 from typing import Any
 
 from crdtstate.crdt.codec import decode_record
+from crdtstate.crdt.dots import Vector
 from crdtstate.kube.reading import render
-from tests.models.object_oracle import ObjectOracle, leaves_of
+from tests.models.object_oracle import ObjectOracle, entries_of, leaves_of
 from tests.models.objects import ObjectPlay, X, exactly, removing
 from tests.models.world import Peer
 
@@ -74,15 +75,21 @@ class ObjectWorld(ObjectPlay):
         shown = self.shown(peer)
         assert (shown["metadata"]["uid"] if shown else None) == (uids[0] if uids else None), "life"
         if shown is not None:
-            leaves, _ = leaves_of(shown)
-            assert leaves == self.meaning.leaves(uids[0], vector), f"{peer.name}: what is shown"
+            self._compare(shown, uids[0], vector)
         for record_id, data in peer.records().items():
             record = decode_record(data)
-            mixed = list(record.items())
-            self.random.shuffle(mixed)
+            mixed = {p: _mixed(self.random, c) for p, c in _mixed(self.random, record).items()}
             once = render(X.key, record_id, record, data)
-            again = render(X.key, record_id, dict(mixed), data)
+            again = render(X.key, record_id, mixed, data)
             assert repr(once and once.body) == repr(again and again.body), "OBC-3"
+
+    def _compare(self, shown: Body, uid: str, vector: Vector) -> None:
+        meaning, metadata = self.meaning, shown["metadata"]
+        leaves, _ = leaves_of(shown)
+        assert leaves == meaning.leaves(uid, vector), "what is shown"
+        assert metadata["generation"] == meaning.generation(uid, vector), "OBJ-3"
+        assert metadata.get("deletionTimestamp") == meaning.deleted_at(uid, vector), "DEL-1"
+        assert entries_of(shown) == meaning.entries(uid, vector), "managers"
 
 
 def play_objects(rng: Random, *, repair: bool = False, moves: int = 30) -> None:
@@ -95,10 +102,17 @@ def play_objects(rng: Random, *, repair: bool = False, moves: int = 30) -> None:
         world.look(peer)
 
 
+def _mixed(rng: Random, mapping: dict[Any, Any]) -> dict[Any, Any]:
+    items = list(mapping.items())
+    rng.shuffle(items)
+    return dict(items)
+
+
 def _content(body: Body) -> Body:
     leaves, items = leaves_of(body)
-    metadata = {k: v for k, v in body["metadata"].items() if k in ("labels", "finalizers")}
-    return {**{k: v for k, v in body.items() if v}, "metadata": metadata, "leaves": (leaves, items)}
+    metadata = {k: v for k, v in body["metadata"].items() if k == "finalizers"}
+    fields = {k: v for k, v in body.items() if v}
+    return {**fields, "metadata": metadata, "leaves": (leaves, items), "owned": entries_of(body)}
 
 
 # -- what users write ---------------------------------------------------------------------------
@@ -109,18 +123,19 @@ def altered(rng: Random, before: Body | None) -> Body:
     if before is None:
         body: Body = {"metadata": {}, "spec": {"replicas": rng.randint(0, 3)}}
     else:
-        kept = ("finalizers", "labels")
+        kept = ("finalizers", "managedFields")
         metadata = {k: v for k, v in before["metadata"].items() if k in kept}
         body = {**deepcopy(before), "metadata": deepcopy(metadata)}
     for _ in range(rng.randint(1, 3)):
         rng.choice(_ALTERATIONS)(rng, body)
-    return _without_empty(body)
+    metadata = {k: v for k, v in body.pop("metadata").items() if v}
+    return {"metadata": metadata, **_without_empty(body)}
 
 
 def _without_empty(value: Any) -> Any:
     if isinstance(value, dict):
         shown = {k: _without_empty(v) for k, v in value.items()}
-        return {k: v for k, v in shown.items() if v not in ({}, []) or k == "metadata"}
+        return {k: v for k, v in shown.items() if v not in ({}, [])}
     if isinstance(value, list):
         return [_without_empty(v) for v in value]
     return value
@@ -225,6 +240,18 @@ def _member(rng: Random, members: list[Any], element: Any) -> None:
         members.insert(rng.randint(0, len(members)), element)
 
 
+def _managers(rng: Random, body: Body) -> None:
+    entries = body["metadata"].setdefault("managedFields", [])
+    manager = rng.choice("pq")
+    entries[:] = [e for e in entries if e["manager"] != manager]
+    if rng.random() < 0.8:
+        fields = {f"f:{name}": {} for name in rng.sample("abc", rng.randint(1, 3))}
+        entries.append({
+            "manager": manager, "operation": "Apply", "apiVersion": "test.io/v1",
+            "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": fields},
+        })  # fmt: skip
+
+
 def _conditions(rng: Random, body: Body) -> None:
     conditions = body.setdefault("status", {}).setdefault("conditions", [])
     name = rng.choice(("Ready", "Old"))
@@ -240,5 +267,5 @@ def _less(rng: Random, body: Body) -> None:
 
 _ALTERATIONS = (
     _replicas, _limits, _selector, _anything, _image, _image, _env, _env, _ports, _fewer, _reorder,
-    _zones, _finalizers, _conditions, _less,
+    _zones, _finalizers, _conditions, _less, _managers, _managers,
 )  # fmt: skip

@@ -40,8 +40,11 @@ class Said:
     touches: set[Leaf] = field(default_factory=set)
     adds: set[Leaf] = field(default_factory=set)
     removes: set[Leaf] = field(default_factory=set)
+    entries: dict[str, set[str] | None] = field(default_factory=dict)  # None: no longer there
     creates: bool = False
     marks: bool = False
+    marked_at: str = ""
+    counts: int = 0  # Added to the generation.
 
 
 def leaves_of(body: dict[str, Any]) -> tuple[dict[Leaf, Any], set[Leaf]]:
@@ -75,6 +78,12 @@ def leaves_of(body: dict[str, Any]) -> tuple[dict[Leaf, Any], set[Leaf]]:
     return leaves, items
 
 
+def entries_of(body: dict[str, Any]) -> dict[str, set[str]]:
+    """Return the fields of each manager."""
+    entries = body["metadata"].get("managedFields", ())
+    return {e["manager"]: set(e["fieldsV1"]["f:spec"]) for e in entries}
+
+
 def items_above(leaf: Leaf) -> Iterator[Leaf]:
     """Yield the items that a leaf, or an item, lies in."""
     for n in range(1, len(leaf) - 1):
@@ -101,6 +110,9 @@ class ObjectOracle:
         """Take an edit: what its writer saw, and what it wanted to be there."""
         said = Said(dot, stamp, past, after["metadata"]["uid"], creates=before is None, marks=marks)
         self.said.append(said)
+        metadata, earlier = after["metadata"], before["metadata"] if before else {}
+        said.counts = metadata.get("generation", 0) - earlier.get("generation", 0)
+        said.marked_at = metadata["deletionTimestamp"] if marks else ""
         if marks:  # A deletion says nothing of what the object is.
             return
         old, old_items = leaves_of(before) if before else ({}, set())
@@ -124,6 +136,11 @@ class ObjectOracle:
             if item in new_items
         }  # fmt: skip
 
+        old_entries, new_entries = entries_of(before or {"metadata": {}}), entries_of(after)
+        for manager in old_entries.keys() | new_entries.keys():
+            if old_entries.get(manager) != new_entries.get(manager):
+                said.entries[manager] = new_entries.get(manager)
+
     # -- what is seen ----------------------------------------------------------------------------
 
     def uids(self, vector: Vector) -> list[str]:
@@ -136,6 +153,25 @@ class ObjectOracle:
                 alive[s.uid] = max(alive.get(s.uid, age), age)
         shown = [uid for uid in alive if not self._is_gone(uid, vector)]
         return sorted(shown, key=lambda uid: alive[uid], reverse=True)
+
+    def generation(self, uid: str, vector: Vector) -> int:
+        """Return how often what was wanted has changed."""
+        return sum(s.counts for s in self._of(uid, vector))
+
+    def deleted_at(self, uid: str, vector: Vector) -> str | None:
+        """Return the earliest deletionTimestamp, None when nobody deleted it."""
+        return min((s.marked_at for s in self._of(uid, vector) if s.marks), default=None)
+
+    def entries(self, uid: str, vector: Vector) -> dict[str, set[str]]:
+        """Return what each manager owns: the union of what it was last said to own."""
+        said = self._of(uid, vector)
+        owned: dict[str, set[str]] = {}
+        for s in said:
+            for manager, fields in s.entries.items():
+                later = any(manager in f.entries and covers(f.past, s.dot) for f in said)
+                if fields is not None and not later:
+                    owned.setdefault(manager, set()).update(fields)
+        return owned
 
     def _of(self, uid: str, vector: Vector) -> list[Said]:
         return [s for s in self.said if s.uid == uid and covers(vector, s.dot)]

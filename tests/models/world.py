@@ -31,6 +31,7 @@ from crdtstate.store.transaction import (
     encode_frame,
     split_record_id,
 )
+from crdtstate.store.views import life_of
 
 WALL_MS = 1_700_000_000_000
 KEYS = ("k", "l")
@@ -325,6 +326,12 @@ class World:
             key, incarnation = split_record_id(record_id)
             assert incarnation == 0 or (table.grave(key) or 0) >= incarnation - 1, "TAB-2"
         assert peer.store.held_count == sum(map(len, peer.store.held.values())) <= 4096, "STR-3"
+
+        for key, data in peer.storage.scan(Family.RECORD, bytes((Family.RECORD[0] + 1,))):
+            life = life_of(data)
+            if life is not None and life.expires_ms is not None:
+                due = Family.EXPIRY + life.expires_ms.to_bytes(8, "big")
+                assert peer.storage.get(due + key[1:]) is not None, "STR-4"
 
     def _ids(self, peer: Peer, records: dict[bytes, Record]) -> set[bytes]:
         family = Family.CONFLICT

@@ -6,17 +6,18 @@ code states, or a published failure.
 """
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
 
 import pytest
 
-__all__ = ["HISTORIES", "REPAIRS", "SIMULATOR", "ZOO", "Bug", "Patch", "bug"]
+__all__ = ["HISTORIES", "OBJECTS", "REPAIRS", "SIMULATOR", "ZOO", "Bug", "Patch", "bug"]
 
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]
 HISTORIES, REPAIRS, SIMULATOR = "histories", "histories, repair on", "simulator"
+OBJECTS = "histories of an object"
 
 
 @final
@@ -26,6 +27,7 @@ class Bug:
 
     Args:
         instrument: The cheapest that finds it.
+        plan: What is changed of the plan that a seed draws; what is not named stays as drawn.
         cpu_s_max: Within so many CPU seconds it must be found.
         unseen: Nothing has shown it yet: a hole in the checkers or the workloads, to be closed.
     """
@@ -35,6 +37,7 @@ class Bug:
     instrument: str
     cpu_s_max: float
     unseen: bool = False
+    plan: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def mistake(self) -> str:
@@ -46,14 +49,14 @@ ZOO: dict[str, Bug] = {}
 
 
 def bug(
-    instrument: str = SIMULATOR, *, cpu_s_max: float = 60.0, unseen: bool = False
+    instrument: str = SIMULATOR, *, cpu_s_max: float = 60.0, unseen: bool = False, **plan: Any
 ) -> Callable[[Plant], Plant]:
     """Register a planted bug under the name of the function."""
 
     def register(plant: Plant) -> Plant:
         name = plant.__name__
         assert name not in ZOO, name
-        ZOO[name] = Bug(name, plant, instrument, cpu_s_max, unseen)
+        ZOO[name] = Bug(name, plant, instrument, cpu_s_max, unseen, plan)
         return plant
 
     return register

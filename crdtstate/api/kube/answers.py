@@ -1,4 +1,4 @@
-"""Objects as answers: whole, as metadata alone, or as rows of a table; encoded once a version."""
+"""Answers: an object whole, as its metadata alone, or as the row of a table; refusals."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -6,42 +6,15 @@ from typing import Any
 import msgspec
 
 from crdtstate.api.exchange import Response
-from crdtstate.api.kube.faces import face_of
 from crdtstate.api.kube.negotiation import Form
 from crdtstate.api.kube.warnings import warning_header
-from crdtstate.kube.cache import CachedObject
-from crdtstate.kube.defaulting import apply_defaults
 from crdtstate.kube.resources import Resource
 from crdtstate.kube.statuses import StatusError, status_body
 from crdtstate.kube.tables import table
 
-__all__ = [
-    "encode", "encoded_object", "object_response", "partial", "refusal_response", "shown_body",
-    "shown_object",
-]  # fmt: skip
+__all__ = ["encode", "in_form", "object_response", "partial", "refusal_response"]
 
 encode = msgspec.json.Encoder().encode
-
-
-def shown_body(resource: Resource, body: Mapping[str, Any], version: str) -> dict[str, Any]:
-    """Return a stored body as clients see it: its face, defaults, kind and resourceVersion."""
-    shown = apply_defaults(resource.schema, face_of(resource).show(dict(body)))
-    metadata = dict(shown["metadata"])
-    if version:
-        metadata["resourceVersion"] = version
-    return {
-        "apiVersion": resource.api_version, "kind": resource.kind, **shown, "metadata": metadata,
-    }  # fmt: skip
-
-
-def shown_object(resource: Resource, cached: CachedObject) -> dict[str, Any]:
-    """Return an object as clients see it. Cost: O(its size), each time."""
-    return shown_body(resource, cached.body, str(cached.version))
-
-
-def encoded_object(resource: Resource, cached: CachedObject) -> bytes:
-    """Return the JSON of an object; made once a version."""
-    return cached.encoded(resource, lambda held: encode(shown_object(resource, held)))
 
 
 def partial(shown: Mapping[str, Any], version: str = "v1") -> dict[str, Any]:

@@ -6,10 +6,8 @@ from typing import Any, final
 
 from crdtstate.api.exchange import Request, Response
 from crdtstate.api.kube.answers import (
-    encoded_object,
     in_form,
     object_response,
-    shown_body,
 )
 from crdtstate.api.kube.negotiation import choose_form
 from crdtstate.api.kube.pipeline import Writing
@@ -20,6 +18,7 @@ from crdtstate.kube.cache import CachedObject
 from crdtstate.kube.objects import Change, Context, EditResult, Keep, Live, Removal, Target
 from crdtstate.kube.reading import format_time
 from crdtstate.kube.resources import Resource
+from crdtstate.kube.tables import include_of
 from crdtstate.kube.uids import uid_bytes, uid_text
 
 __all__ = ["STALE", "Editor"]
@@ -54,7 +53,7 @@ class Editor:
         resource = writing.resource
         form = choose_form(request.headers.get("Accept", ""))
         change = self._on_visible(resource, writing.name, change)
-        include = request.query.get("includeObject", "")
+        include = include_of(request.query.get("includeObject", ""))  # Before anything is written.
         wall_ms = self._state.backend.wall_ms()
         warnings = writing.warnings
         if writing.options.dry_run:
@@ -68,11 +67,11 @@ class Editor:
             self.warn(warnings, result)
             plain = form.view == "Object" and writing.subresource != "scale"
             if cached is not None and plain:
-                data = encoded_object(resource, cached)
+                data = self._state.showing.encoded(resource, cached)
                 return object_response(data, 201 if created else 200, warnings)
             version = str(cached.version) if cached is not None else ""
             body = cached.body if cached is not None else result.body
-            shown = shown_body(resource, body or {"metadata": {}}, version)
+            shown = self._state.showing.body(resource, body or {"metadata": {}}, version)
         if writing.subresource == "scale":
             shown = scale_of(resource, shown)
         answer = in_form(form, resource, [shown], wall_ms, include)
@@ -83,9 +82,12 @@ class Editor:
     ) -> tuple[EditResult, CachedObject | None]:
         """Commit one edit and return once this peer shows it (KVB-2)."""
         target = Target(resource, writing.namespace, writing.name)
-        edited = await self._state.feed.edit(
-            target, change, replicas=request.replicas("w"), timeout_ms=request.timeout_ms()
-        )
+        state, namespace = self._state, writing.namespace
+        with state.quotas.guarding(resource, namespace, change) as guarded:
+            edited = await state.feed.edit(
+                target, guarded, replicas=request.replicas("w"), timeout_ms=request.timeout_ms()
+            )
+        state.refresh()  # What was written may be a definition.
         cached, body = edited.cached, edited.result.body
         if cached is None and edited.result.outcome == "unchanged":
             cached = self._state.get(resource, writing.namespace, writing.name)
@@ -126,7 +128,8 @@ class Editor:
             same = cached is not None and _content(cached.body) == _content(wanted)
             metadata["generation"] = before if same else before + 1
         body = {**wanted, "metadata": metadata}
-        return shown_body(resource, body, str(cached.version) if cached else ""), cached is None
+        version = str(cached.version) if cached is not None else ""
+        return state.showing.body(resource, body, version), cached is None
 
 
 def _content(body: dict[str, Any]) -> dict[str, Any]:

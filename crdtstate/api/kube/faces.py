@@ -12,6 +12,7 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, final
 
+from crdtstate.kube.crds import crd_status
 from crdtstate.kube.resources import Resource
 
 __all__ = ["BEGINNING", "DEFAULT_NAMESPACES", "NAMESPACES", "Face", "face_of"]
@@ -41,6 +42,9 @@ class Face(NamedTuple):
 
     show: Callable[[Body], Body] = _same
     store: Callable[[Body], Body] = _same
+    """The inverse of `show`."""
+    compute: Callable[[Body], Body] = _same
+    """Fills in what is never stored, into what is shown."""
     settle: Callable[[Body], Body] = _same
     """What a client may say in two ways, said in one."""
     begin: Callable[[Body], Body] = _same
@@ -123,15 +127,9 @@ def _settle_secret(body: Body) -> Body:
 # -- pods --------------------------------------------------------------------------------------
 
 
-def _show_pod(body: Body) -> Body:
+def _compute_pod(body: Body) -> Body:
     status = body.get("status") or {}
     return body if "phase" in status else dict(body, status={"phase": "Pending", **status})
-
-
-def _store_pod(body: Body) -> Body:
-    if body.get("status") == {"phase": "Pending"}:
-        return {key: value for key, value in body.items() if key != "status"}
-    return body
 
 
 # -- events ------------------------------------------------------------------------------------
@@ -156,6 +154,24 @@ def _store_event(body: Body) -> Body:
     return {_EVENT_NAMES_BACK.get(key, key): value for key, value in body.items()}
 
 
+# -- custom resource definitions ---------------------------------------------------------------
+
+_COMPUTED = ("NamesAccepted", "Established", "Terminating")
+
+
+def _compute_crd(body: Body) -> Body:
+    computed, status = crd_status(body), dict(body.get("status") or {})
+    others = [c for c in status.get("conditions") or () if c.get("type") not in _COMPUTED]
+    return {**body, "status": {**computed, "conditions": [*computed["conditions"], *others]}}
+
+
+def _store_crd(body: Body) -> Body:
+    conditions = (body.get("status") or {}).get("conditions") or ()
+    others = [c for c in conditions if isinstance(c, dict) and c.get("type") not in _COMPUTED]
+    stored = {key: value for key, value in body.items() if key != "status"}
+    return {**stored, "status": {"conditions": others}} if others else stored
+
+
 _PLAIN = Face()
 _EVENT_OF_ITS_GROUP = Face(show=_show_event, store=_store_event)
 _FACES: Mapping[str, Face] = {
@@ -163,5 +179,6 @@ _FACES: Mapping[str, Face] = {
         show=_show_namespace, store=_store_namespace, begin=_begin_namespace, keep=_keep_namespace
     ),
     SECRETS: Face(settle=_settle_secret),
-    PODS: Face(show=_show_pod, store=_store_pod),
+    PODS: Face(compute=_compute_pod),
+    CRDS: Face(compute=_compute_crd, store=_store_crd),
 }

@@ -2,7 +2,8 @@
 
 A list is read from memory at one moment: every page of it names the version of the first, and later
 pages are read from the state at their time. Whoever watches from that version afterwards sees all
-that changed in between.
+that changed in between; when that is no longer possible, or never was on this peer, the client is
+told so (410), with a token that goes on from the state of now.
 
 Source: Kubernetes API concepts, "Retrieving large results sets in chunks", KEP-2340.
 """
@@ -17,24 +18,23 @@ import msgspec
 from crdtstate.api.exchange import Request, Response
 from crdtstate.api.kube.answers import (
     encode,
-    encoded_object,
     in_form,
     object_response,
     partial,
-    shown_object,
 )
 from crdtstate.api.kube.negotiation import Form, choose_form
 from crdtstate.api.kube.options import ListOptions, parse_list
 from crdtstate.api.kube.routes import Route
+from crdtstate.api.kube.showing import Showing
 from crdtstate.api.kube.state import KubeState
 from crdtstate.api.kube.subresources import scale_of
 from crdtstate.kube.cache import CachedObject
 from crdtstate.kube.resources import Resource
-from crdtstate.kube.selectors import Selection, selection
+from crdtstate.kube.selectors import selection
 from crdtstate.kube.statuses import StatusError
 from crdtstate.kube.tables import table
 
-__all__ = ["ListHandlers", "parse_version", "select_objects"]
+__all__ = ["ListHandlers", "parse_version"]
 
 _WHOLE_MAX = 256
 """Objects in an answer that is sent in one piece; longer lists are sent as they are encoded."""
@@ -62,20 +62,6 @@ def parse_version(text: str) -> int | None:
     return int(text)
 
 
-def select_objects(
-    resource: Resource, objects: Sequence[CachedObject], select: Selection
-) -> Iterator[CachedObject]:
-    """Yield the objects that a client wants."""
-    if not select.fields:
-        yield from (cached for cached in objects if select.matches(cached.body))
-        return
-    for cached in objects:
-        if select.name in (None, cached.key.name) and select.matches(
-            shown_object(resource, cached)
-        ):
-            yield cached
-
-
 @final
 class ListHandlers:
     """GET."""
@@ -84,16 +70,19 @@ class ListHandlers:
         self._state = state
 
     async def get(self, request: Request, route: Route, resource: Resource) -> Response:
-        """GET one object, or its /status or /scale."""
+        """GET one object, or its /status or /scale; with `?uid=` only the object of that uid."""
         form = choose_form(request.headers.get("Accept", ""))
+        uid = request.query.get("uid")
+        if uid:
+            self._state.require_uid(resource, route.namespace, route.name, uid)
         cached = self._state.require(resource, route.namespace, route.name)
         if route.subresource == "scale":
-            return object_response(scale_of(resource, shown_object(resource, cached)))
+            return object_response(scale_of(resource, self._state.showing.object(resource, cached)))
         if form.view == "Object":
-            return object_response(encoded_object(resource, cached))
+            return object_response(self._state.showing.encoded(resource, cached))
         include = request.query.get("includeObject", "")
         wall_ms = self._state.backend.wall_ms()
-        shown = [shown_object(resource, cached)]
+        shown = [self._state.showing.object(resource, cached)]
         return object_response(in_form(form, resource, shown, wall_ms, include))
 
     async def list(self, request: Request, route: Route, resource: Resource) -> Response:
@@ -103,12 +92,14 @@ class ListHandlers:
         select = selection(resource, options.label_selector, options.field_selector)
         proceed = _decode_proceed(options.proceed)
         self._check_version(resource, options)
+        if proceed is not None:
+            self._check_proceed(resource, proceed)
         version = proceed.version if proceed else str(self._state.feed.cache.version)
         objects = self._state.objects(resource, route.namespace)
         if proceed is not None:
             after = (proceed.namespace, proceed.name)
             objects = [cached for cached in objects if cached.key[1:] > after]
-        found = list(select_objects(resource, objects, select))
+        found = list(self._state.showing.select(resource, objects, select))
         metadata: dict[str, Any] = {"resourceVersion": version}
         if options.limit and len(found) > options.limit:
             left, found = len(found) - options.limit, found[: options.limit]
@@ -117,6 +108,21 @@ class ListHandlers:
             if not select.labels and not select.fields:
                 metadata["remainingItemCount"] = left
         return self._respond(request, form, resource, found, metadata)
+
+    def _check_proceed(self, resource: Resource, proceed: _Proceed) -> None:
+        """Refuse to go on with a list that nobody could watch from. Raises: StatusError."""
+        version = parse_version(proceed.version)
+        try:
+            if version is not None:
+                self._state.events_after(resource, version)
+        except StatusError as error:
+            fresh = proceed._replace(version=str(self._state.feed.cache.version))
+            raise StatusError(
+                "Expired",
+                "the list that this continue token belongs to is no longer remembered here: begin "
+                "anew, or go on with metadata.continue, which lists the rest as it is now",
+                proceed=_encode_proceed(fresh),
+            ) from error
 
     def _check_version(self, resource: Resource, options: ListOptions) -> None:
         """Refuse a version that is not this peer's. Raises: StatusError (Expired, BadRequest)."""
@@ -138,32 +144,33 @@ class ListHandlers:
         found: Sequence[CachedObject],
         metadata: dict[str, Any],
     ) -> Response:
+        showing = self._state.showing
         if form.view == "Table":
-            shown = [shown_object(resource, cached) for cached in found]
+            shown = [showing.object(resource, cached) for cached in found]
             include = request.query.get("includeObject", "")
             wall_ms = self._state.backend.wall_ms()
             answer = table(resource, shown, wall_ms, include=include, version=form.version)
             return object_response({**answer, "metadata": metadata})
         if form.view == "PartialObjectMetadata":
-            items = [partial(shown_object(resource, cached), form.version) for cached in found]
+            items = [partial(showing.object(resource, c), form.version) for c in found]
             kind, version = "PartialObjectMetadataList", f"meta.k8s.io/{form.version}"
             return object_response(
                 {"kind": kind, "apiVersion": version, "metadata": metadata, "items": items}
             )
-        pieces = _pieces(resource, found, metadata)
+        pieces = _pieces(showing, resource, found, metadata)
         if len(found) <= _WHOLE_MAX:
             return object_response(b"".join(pieces))
         return Response(200, b"", stream=_stream(pieces))
 
 
 def _pieces(
-    resource: Resource, found: Sequence[CachedObject], metadata: dict[str, Any]
+    showing: Showing, resource: Resource, found: Sequence[CachedObject], metadata: dict[str, Any]
 ) -> Iterator[bytes]:
     """Yield the JSON of a list, some objects at a time."""
     head = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version}
     yield encode({**head, "metadata": metadata})[:-1] + b',"items":['
     for start in range(0, len(found), _PIECE):
-        some = [encoded_object(resource, cached) for cached in found[start : start + _PIECE]]
+        some = [showing.encoded(resource, cached) for cached in found[start : start + _PIECE]]
         yield (b"," if start else b"") + b",".join(some)
     yield b"]}"
 

@@ -5,7 +5,7 @@ so idle peers stay silent. Whether a member is heard from is what gossip knows, 
 a cut know differently. So it is never written: each peer adds it to what it shows, as an event of
 its own, and takes it back when the member is heard again.
 
-Source: Kubernetes' node lifecycle (Ready becomes Unknown, reason NodeStatusUnknown).
+Source: Kubernetes' node lifecycle: Ready becomes Unknown.
 
 Invariants:
     NOD-1  A belief makes no write: the record of a Node stays as its own peer left it.
@@ -21,16 +21,21 @@ from crdtstate.errors import CrdtstateError
 from crdtstate.kube.cache import CachedObject
 from crdtstate.kube.reading import format_time
 
-__all__ = ["NodeBeliefs"]
+__all__ = ["MemberBeliefs"]
 
 NODES = "/nodes"
 LOOK_MS, LOOK_EMPTY_MS = 2_000, 60_000
 GRACE_MS = 30_000
 """A member that was never heard from since this peer began counts as silent after so long."""
+SILENT = {
+    "status": "Unknown", "reason": "MemberNotHeard",
+    "message": "No member of this side of the cluster hears it.",
+}  # fmt: skip
+"""In the words of the controller of Nodes, so that it finds nothing left to write."""
 
 
 @final
-class NodeBeliefs:
+class MemberBeliefs:
     """Follows Nodes and members. Started and stopped with the feed."""
 
     def __init__(self, feed: Feed) -> None:
@@ -80,8 +85,8 @@ class NodeBeliefs:
             stored = None
         wall_ms = self._feed.backend.wall_ms()
         if silent and stored is None:
-            body = unheard(cached.body, self._feed.backend.name, name, format_time(wall_ms))
-            if body != cached.body:
+            body = unheard(cached.body, format_time(wall_ms))
+            if body is not cached.body:
                 self._stored[name] = cached
                 cache.retell(cached.key, body, wall_ms)
         elif not silent and stored is not None:
@@ -89,14 +94,14 @@ class NodeBeliefs:
             cache.retell(cached.key, stored.body, wall_ms)
 
 
-def unheard(body: dict[str, Any], peer: str, name: str, now: str) -> dict[str, Any]:
-    """Return a Node of which only the past is known: each condition is Unknown."""
+def unheard(body: dict[str, Any], now: str) -> dict[str, Any]:
+    """Return a Node of which only the past is known. One that says so already is left alone."""
     status = body.get("status") or {}
-    conditions = [
-        condition | {
-            "status": "Unknown", "reason": "NodeStatusUnknown", "lastTransitionTime": now,
-            "message": f"peer {peer} does not hear from member {name}",
-        }
-        for condition in status.get("conditions") or ()
-    ]  # fmt: skip
-    return {**body, "status": {**status, "conditions": conditions}} if conditions else body
+    conditions = status.get("conditions") or []
+    told = [
+        condition | SILENT | {"lastTransitionTime": now}
+        if condition.get("type") == "Ready" and condition.get("status") != "Unknown"
+        else condition
+        for condition in conditions
+    ]
+    return body if told == conditions else {**body, "status": {**status, "conditions": told}}

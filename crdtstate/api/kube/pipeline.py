@@ -23,6 +23,7 @@ from crdtstate.kube.defaulting import apply_defaults
 from crdtstate.kube.managed import Writer, apply_config, update_managed
 from crdtstate.kube.pruning import prune
 from crdtstate.kube.resources import Resource
+from crdtstate.kube.shapes import check_shapes
 from crdtstate.kube.statuses import StatusError
 from crdtstate.kube.undefault import without_defaults
 from crdtstate.kube.validation import validate
@@ -64,11 +65,10 @@ class Writing:
     def _has_status(self) -> bool:
         return "status" in self.resource.subresources
 
-    def shown(self, stored: Body, version: str, *, defaults: bool = True) -> Body:
+    def shown(self, stored: Body, version: str) -> Body:
         """Return a stored body as a client sees it."""
-        body = self.face.show(dict(stored))
-        if defaults:
-            body = apply_defaults(self.resource.schema, body)
+        body = self.face.compute(self.face.show(dict(stored)))
+        body = apply_defaults(self.resource.schema, body)
         metadata = {**body["metadata"], "resourceVersion": version}
         return {
             "apiVersion": self.resource.api_version,
@@ -97,7 +97,8 @@ class Writing:
 
     def apply_new(self, config: Body) -> Body:
         """Return the stored body of an object that an apply creates. Raises: StatusError."""
-        if (config.get("metadata") or {}).get("uid"):
+        config = self._identified(config)
+        if config["metadata"].get("uid"):
             raise self._conflict("uid mismatch: the object does not exist")
         return self._applied(None, config, "")
 
@@ -112,26 +113,26 @@ class Writing:
         live = self.shown(stored, version)
         body = self._identified(given)
         self._check_version(body, live)
-        guarded = self._guarded(body, live)
+        bare = self._bare(stored)
+        guarded = self._guarded(body, apply_defaults(self.resource.schema, bare))
         body = without_defaults(
-            self.resource.schema, self._cleaned(guarded), self._bare(stored), _bare(live)
+            self.resource.schema, self._cleaned(guarded), bare, _unversioned(live)
         )
         return self._finished(stored, body)
 
     def apply(self, stored: Body, version: str, config: Body) -> Body:
         """Return the stored body after a server-side apply. Raises: StatusError."""
-        given = config.get("metadata") or {}
-        if given.get("uid") not in (None, "", stored["metadata"].get("uid")):
+        config = self._identified(config)
+        if config["metadata"].get("uid") not in (None, "", stored["metadata"].get("uid")):
             raise self._conflict("uid mismatch: the object has another")
         return self._applied(stored, config, version)
 
     def _applied(self, stored: Body | None, config: Body, version: str) -> Body:
-        config = self._identified(config)
         metadata = dict(config["metadata"])
         if metadata.pop("managedFields", None):
             raise StatusError("BadRequest", "metadata.managedFields must be nil")
         if stored is not None:
-            self._check_version(config, self.shown(stored, version, defaults=False))
+            self._check_version(config, self.shown(stored, version))
         for name in (*_SERVER_FIELDS, "resourceVersion", "uid", "selfLink"):
             metadata.pop(name, None)
         config["metadata"] = metadata
@@ -144,10 +145,8 @@ class Writing:
             self.resource, live, whole, managed, writer, self.now, force=self.options.force
         )
         body = {key: value for key, value in body.items() if key not in ("apiVersion", "kind")}
-        if stored is None:
-            body = self.face.begin(body)
-        else:
-            body = self._guarded(body, self.shown(stored, version, defaults=False))
+        bare = None if stored is None else self._bare(stored)
+        body = self.face.begin(body) if bare is None else self._guarded(body, bare)
         body["metadata"] = {**body["metadata"], "managedFields": owned}
         return self._checked(stored, body)
 
@@ -176,12 +175,9 @@ class Writing:
                 f"the API version in the data ({version}) does not match the expected API "
                 f"version ({self.resource.api_version})",
             )
-        metadata = body.get("metadata")
-        if metadata is None:
-            metadata = {}
-        if not isinstance(metadata, dict):
-            raise StatusError("BadRequest", "metadata is not an object")
-        metadata = dict(metadata)
+        read_first = body if not self.resource.custom else {"metadata": body.get("metadata")}
+        check_shapes(self.resource.schema, read_first)
+        metadata = dict(body.get("metadata") or {})
         for key, wanted in (("name", self.name), ("namespace", self.namespace)):
             found = metadata.get(key)
             if found not in (None, "", wanted):
@@ -221,9 +217,13 @@ class Writing:
         return dict(body)
 
     def _guarded(self, body: Body, live: Body) -> Body:
-        """Return `body` with what a client cannot change as it is in `live` (KWR-2)."""
+        """Return `body` with what a client cannot change as it is in `live` (KWR-2).
+
+        Args:
+            live: The object before, in the shown form.
+        """
         if self.subresource == "status":
-            guarded = {k: v for k, v in live.items() if k not in ("apiVersion", "kind", "status")}
+            guarded = {k: v for k, v in live.items() if k != "status"}
             if "status" in body:
                 guarded["status"] = body["status"]
             return guarded
@@ -233,12 +233,12 @@ class Writing:
         metadata, there = dict(guarded["metadata"]), live["metadata"]
         for name in (*_SERVER_FIELDS, "uid", "resourceVersion", "selfLink"):
             metadata.pop(name, None)
-            if name in there and name != "resourceVersion":
+            if name in there:
                 metadata[name] = there[name]
         if "deletionTimestamp" in there:
             self._check_finalizers(metadata, there)
         guarded["metadata"] = metadata
-        return self.face.keep(guarded, _bare(live), self.subresource)
+        return self.face.keep(guarded, live, self.subresource)
 
     def _check_finalizers(self, metadata: Body, there: Body) -> None:
         known = there.get("finalizers") or []
@@ -292,7 +292,7 @@ class Writing:
         return self.face.store(body)
 
 
-def _bare(shown: Body) -> Body:
+def _unversioned(shown: Body) -> Body:
     body = {key: value for key, value in shown.items() if key not in ("apiVersion", "kind")}
     body["metadata"] = {k: v for k, v in shown["metadata"].items() if k != "resourceVersion"}
     return body

@@ -3,16 +3,17 @@
 Source: Kubernetes API concepts, "Resource deletion"; DeleteOptions.
 """
 
-from typing import Any, final
+from typing import final
 
 from crdtstate.api.exchange import Request, Response
-from crdtstate.api.kube.answers import encoded_object, object_response, shown_body
+from crdtstate.api.kube.answers import object_response
 from crdtstate.api.kube.bodies import decode_body
+from crdtstate.api.kube.definitions import Definitions
 from crdtstate.api.kube.edits import STALE, Editor
 from crdtstate.api.kube.faces import CRDS, PODS
 from crdtstate.api.kube.options import DeleteOptions, parse_delete, parse_list
 from crdtstate.api.kube.routes import Route
-from crdtstate.api.kube.state import KubeState, not_found, qualified
+from crdtstate.api.kube.state import CLEANUP, KubeState, not_found, qualified
 from crdtstate.api.kube.warnings import minority_warning
 from crdtstate.kube.cache import CachedObject
 from crdtstate.kube.editing import edit
@@ -25,7 +26,6 @@ __all__ = ["DeleteHandlers"]
 
 _BATCH = 64
 POD_GRACE_S = 30
-CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 _PROPAGATION = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
 
 
@@ -35,6 +35,9 @@ class DeleteHandlers:
 
     def __init__(self, state: KubeState, editor: Editor) -> None:
         self._state, self._editor = state, editor
+        self.definitions = Definitions(
+            state, lambda resource, found: self._delete_all(resource, found, DeleteOptions())
+        )
 
     async def delete(self, request: Request, route: Route, resource: Resource) -> Response:
         """DELETE one object."""
@@ -51,10 +54,13 @@ class DeleteHandlers:
             target, change, replicas=request.replicas("w"), timeout_ms=request.timeout_ms()
         )
         if resource.stored_as == CRDS:
-            await self._clean_up(name)
+            await self.definitions.empty(name)
+            await self.definitions.finish()
+        return self._answer(resource, name, edited.result, self._warnings())
+
+    def _warnings(self) -> list[str]:
         told = minority_warning(self._state.backend.cluster.status())
-        warnings = [told] if told else []
-        return self._answer(resource, name, edited.result, warnings)
+        return [told] if told else []
 
     def _answer(
         self, resource: Resource, name: str, result: EditResult, warnings: list[str]
@@ -64,7 +70,7 @@ class DeleteHandlers:
         )
         uid = (result.body or {})["metadata"]["uid"]
         if result.outcome != "gone" and cached is not None and cached.uid == uid:
-            return object_response(encoded_object(resource, cached), 200, warnings)
+            return object_response(self._state.showing.encoded(resource, cached), 200, warnings)
         details = {"name": name, "group": resource.group, "kind": resource.plural, "uid": uid}
         status = {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
@@ -102,16 +108,22 @@ class DeleteHandlers:
         """DELETE what a list would show; in transactions of some objects each."""
         options = await _read_options(request)
         chosen = parse_list(request.query)
+        showing = self._state.showing
         select = selection(resource, chosen.label_selector, chosen.field_selector)
         found = [
             cached
-            for cached in self._state.objects(resource, route.namespace)
-            if select.matches(shown_body(resource, cached.body, str(cached.version)))
-            and not self._state.is_default_namespace(resource, cached.key.name)
+            for cached in showing.select(
+                resource, self._state.objects(resource, route.namespace), select
+            )
+            if not self._state.is_default_namespace(resource, cached.key.name)
         ]
         if not options.dry_run:
             await self._delete_all(resource, found, options)
-        items = [shown_body(resource, cached.body, str(cached.version)) for cached in found]
+            if resource.stored_as == CRDS:
+                for cached in found:
+                    await self.definitions.empty(cached.key.name)
+                await self.definitions.finish()
+        items = [showing.object(resource, cached) for cached in found]
         version = str(self._state.feed.cache.version)
         return object_response(
             {
@@ -119,7 +131,8 @@ class DeleteHandlers:
                 "apiVersion": resource.api_version,
                 "metadata": {"resourceVersion": version},
                 "items": items,
-            }
+            },
+            warnings=self._warnings(),
         )
 
     async def _delete_all(
@@ -133,38 +146,6 @@ class DeleteHandlers:
                 change = self._removing(target, options, cached, required=False)
                 edits.append(edit(target, change, feed.cluster_id))
             await feed.commit(edits)
-
-    # -- custom resource definitions -----------------------------------------------------------
-
-    async def _clean_up(self, name: str) -> None:
-        """Delete the objects of a CustomResourceDefinition that ends, then let it go.
-
-        Objects that finalizers keep are kept by it in turn: the definition stays, terminating,
-        until a later delete of it finds none.
-        """
-        state = self._state
-        cached = state.feed.cache.get(CRDS, "", name)
-        if cached is None or "deletionTimestamp" not in cached.body["metadata"]:
-            return
-        spec = cached.body["spec"]
-        group, plural = spec["group"], spec["names"]["plural"]
-        stored_as = f"{group}/{plural}"
-        custom = next((r for r in state.registry.all() if r.stored_as == stored_as), None)
-        if custom is not None:
-            await self._delete_all(custom, state.feed.cache.list(stored_as), DeleteOptions())
-        if state.feed.cache.count(stored_as):
-            return
-        definition = state.registry.find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
-        assert definition is not None
-        await state.feed.edit(Target(definition, "", name), _without_cleanup)
-
-
-def _without_cleanup(live: Live | None, _context: Context) -> dict[str, Any] | None:
-    if live is None:
-        return None
-    metadata = dict(live.body["metadata"])
-    metadata["finalizers"] = [f for f in metadata.get("finalizers") or [] if f != CLEANUP]
-    return {**live.body, "metadata": metadata}
 
 
 async def _read_options(request: Request) -> DeleteOptions:

@@ -3,6 +3,7 @@
 Source: Kubernetes API concepts.
 """
 
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import final
@@ -26,11 +27,11 @@ from crdtstate.api.kube.reviews import REVIEWS, review
 from crdtstate.api.kube.routes import Route, not_found, parse_route
 from crdtstate.api.kube.state import KubeState
 from crdtstate.api.kube.verbs import WriteHandlers
+from crdtstate.api.kube.warnings import warning_header
 from crdtstate.api.kube.watching import WatchHandlers
 from crdtstate.api.ports import Backend
 from crdtstate.errors import CrdtstateError
 from crdtstate.kube.builtin import builtin_resources
-from crdtstate.kube.crds import resources_of
 from crdtstate.kube.resources import Registry, Resource
 from crdtstate.kube.statuses import StatusError
 from crdtstate.podaccess import PodAccess
@@ -74,12 +75,14 @@ class KubeApi:
         self, backend: Backend, feed: Feed, rng: random.Random, relay: Relay | None = None
     ) -> None:
         registry = Registry((*builtin_resources(), CONFLICTS, *METRICS))
-        self._state = state = KubeState(backend, feed, registry, resources_of, rng)
+        self._state = state = KubeState(backend, feed, registry, rng)
+        self.quotas = state.quotas
         self._documents = DocumentHandlers(registry)
         editor = Editor(state)
         writes, deletes, lists = (
             WriteHandlers(state, editor), DeleteHandlers(state, editor), ListHandlers(state),
         )  # fmt: skip
+        self._definitions = deletes.definitions
         self.watching = WatchHandlers(state)
         self._conflicts = ConflictHandlers(state)
         elsewhere = Elsewhere(backend, relay)
@@ -114,6 +117,8 @@ class KubeApi:
     async def _handle(self, request: Request) -> Response:
         route = parse_route(request.path)
         self._state.refresh()
+        with contextlib.suppress(CrdtstateError):  # A peer that takes no writes can be read.
+            await self._definitions.finish()
         if not route.plural:
             if request.method not in ("GET", "HEAD"):
                 raise method_refusal(request)
@@ -129,8 +134,13 @@ class KubeApi:
         if resource is CONFLICTS:
             return await self._conflicts.answer(request, route, verb)
         if resource.plural == "events":
-            await self._expiry.sweep(resource)
-        return await self._handlers[verb](request, route, resource)
+            with contextlib.suppress(CrdtstateError):
+                await self._expiry.sweep(resource)
+        response = await self._handlers[verb](request, route, resource)
+        if resource.deprecation:
+            told = (response.headers.get("Warning"), warning_header([resource.deprecation]))
+            response.headers["Warning"] = ", ".join(text for text in told if text)
+        return response
 
     async def _review(self, request: Request, route: Route) -> Response:
         if request.method != "POST" or route.name or route.version != "v1":

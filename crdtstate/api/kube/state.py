@@ -6,14 +6,16 @@ Invariants:
 """
 
 import random
-from collections.abc import Callable
-from typing import Any, final
+from typing import final
 
 from crdtstate.api.kube.faces import BEGINNING, CRDS, DEFAULT_NAMESPACES, NAMESPACES
 from crdtstate.api.kube.feed import Feed
+from crdtstate.api.kube.quotas import Quotas
 from crdtstate.api.kube.routes import Route
+from crdtstate.api.kube.showing import Showing
 from crdtstate.api.ports import Backend
 from crdtstate.kube.cache import CachedObject, Event
+from crdtstate.kube.crds import name_conflicts, resources_of
 from crdtstate.kube.keys import ObjectKey
 from crdtstate.kube.objects import Live
 from crdtstate.kube.reading import Shown
@@ -21,7 +23,10 @@ from crdtstate.kube.resources import Registry, Resource
 from crdtstate.kube.statuses import StatusError
 from crdtstate.kube.uids import uid_bytes, uid_text
 
-__all__ = ["KubeState", "qualified"]
+__all__ = ["CLEANUP", "KubeState", "not_found", "qualified"]
+
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+"""The finalizer of a definition that waits for the end of its objects."""
 
 
 def qualified(resource: Resource) -> str:
@@ -34,7 +39,6 @@ class KubeState:
     """One peer's kinds and objects.
 
     Args:
-        custom: Returns the resources that a CustomResourceDefinition brings.
         rng: Where generated names come from.
     """
 
@@ -43,13 +47,17 @@ class KubeState:
         backend: Backend,
         feed: Feed,
         registry: Registry,
-        custom: Callable[[dict[str, Any]], list[Resource]],
         rng: random.Random,
     ) -> None:
         self.backend, self.feed, self.registry, self.rng = backend, feed, registry, rng
-        self._custom = custom
+        quota = registry.find("", "v1", "resourcequotas")
+        assert quota is not None
+        self.quotas = Quotas(feed, quota)
         self._crds: dict[str, int] = {}  # name -> version of what the registry has of it
         self._crds_seen = 0
+        self.ending: dict[str, str] = {}
+        """Definitions that are being deleted: the kind that each has, empty when it has none."""
+        self.showing = Showing()
         self._virtual = {name: self._make_virtual(name) for name in DEFAULT_NAMESPACES}
 
     def _make_virtual(self, name: str) -> CachedObject:
@@ -86,13 +94,23 @@ class KubeState:
             return
         self._crds_seen = last
         found = {cached.key.name: cached for cached in self.feed.cache.list(CRDS)}
-        for name in self._crds.keys() - found.keys():
+        conflicts = name_conflicts(cached.body for cached in found.values())
+        self.showing.conflicts = conflicts
+        accepted = {n: cached for n, cached in found.items() if n not in conflicts}
+        for name in self._crds.keys() - accepted.keys():
             del self._crds[name]
             self.registry.set_custom(name, ())
-        for name, cached in found.items():
+        self.ending = {
+            name: f"{cached.body['spec']['group']}/{cached.body['spec']['names']['plural']}"
+            if name in accepted
+            else ""
+            for name, cached in found.items()
+            if _waits(cached)
+        }
+        for name, cached in accepted.items():
             if self._crds.get(name) != cached.version:
                 self._crds[name] = cached.version
-                self.registry.set_custom(name, self._custom(cached.body))
+                self.registry.set_custom(name, resources_of(cached.body))
 
     # -- objects -------------------------------------------------------------------------------
 
@@ -110,6 +128,19 @@ class KubeState:
         if found is None:
             raise not_found(resource, name)
         return found
+
+    def require_uid(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """Check that the object of this uid is there.
+
+        Raises: StatusError (NotFound); details.uid says that its deletion is known here.
+        """
+        found = self.get(resource, namespace, name)
+        if found is not None and found.uid == uid:
+            return
+        refusal = not_found(resource, name)
+        if self.feed.was_deleted(ObjectKey(resource.stored_as, namespace, name), uid):
+            refusal.details["uid"] = uid
+        raise refusal
 
     def objects(self, resource: Resource, namespace: str) -> list[CachedObject]:
         """Return the objects of a kind by namespace and name."""
@@ -169,6 +200,11 @@ class KubeState:
                 causes=[cause],
                 details={"name": namespace, "kind": "namespaces"},
             )
+
+
+def _waits(crd: CachedObject) -> bool:
+    metadata = crd.body["metadata"]
+    return "deletionTimestamp" in metadata and CLEANUP in (metadata.get("finalizers") or ())
 
 
 def not_found(resource: Resource, name: str) -> StatusError:

@@ -58,8 +58,7 @@ class WriteHandlers:
         if not isinstance(metadata, dict):
             raise StatusError("BadRequest", "metadata is not an object")
         name = metadata.get("name") or self._generate(resource, metadata.get("generateName"))
-        if resource.namespaced:
-            self._state.require_namespace(route.namespace)
+        self._require_room(resource, route.namespace)
         writing = self._writing(route, resource, options, str(name), body)
         wanted = writing.create({**given, "metadata": {**metadata, "name": name}})
 
@@ -75,6 +74,16 @@ class WriteHandlers:
             return wanted
 
         return await self._editor.write(request, writing, change)
+
+    def _require_room(self, resource: Resource, namespace: str) -> None:
+        """Check that something may be created. Raises: StatusError."""
+        if resource.namespaced:
+            self._state.require_namespace(namespace)
+        if resource.custom and resource.stored_as in self._state.ending.values():
+            raise StatusError(
+                "MethodNotAllowed",
+                "create not allowed while custom resource definition is terminating",
+            )
 
     def _generate(self, resource: Resource, base: Any) -> str:
         """Return a name: letters drawn here, so that two sides of a cut hardly ever draw one."""
@@ -146,8 +155,8 @@ class WriteHandlers:
         if writing.subresource == "scale":
             raise StatusError("UnsupportedMediaType", "/scale takes no apply patch")
         version_of = self._editor.versions(writing)
-        if resource.namespaced and self._state.get(resource, writing.namespace, name) is None:
-            self._state.require_namespace(writing.namespace)
+        if self._state.get(resource, writing.namespace, name) is None:
+            self._require_room(resource, writing.namespace)
 
         def change(live: Live | None, _context: Context) -> Shown:
             if live is not None:

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from crdtstate.api.exchange import Request, Response
-from crdtstate.api.kube.answers import encode, encoded_object, partial, shown_object
-from crdtstate.api.kube.lists import parse_version, select_objects
+from crdtstate.api.kube.answers import encode, partial
+from crdtstate.api.kube.lists import parse_version
 from crdtstate.api.kube.negotiation import Form, choose_form
 from crdtstate.api.kube.options import ListOptions, parse_list
 from crdtstate.api.kube.routes import Route
+from crdtstate.api.kube.showing import Showing
 from crdtstate.api.kube.state import KubeState
 from crdtstate.errors import UnavailableError
 from crdtstate.kube.cache import CachedObject, Event
@@ -48,11 +49,12 @@ class _Watch:
     form: Form
     include: str
     options: ListOptions
+    showing: Showing
 
     def has(self, cached: CachedObject | None) -> bool:
         if cached is None or (self.namespace and cached.key.namespace != self.namespace):
             return False
-        return any(True for _ in select_objects(self.resource, (cached,), self.select))
+        return any(True for _ in self.showing.select(self.resource, (cached,), self.select))
 
 
 @final
@@ -72,7 +74,7 @@ class WatchHandlers:
             select = selection(resource, options.label_selector, fields)
         watch = _Watch(
             resource, route.namespace, select, choose_form(request.headers.get("Accept", "")),
-            request.query.get("includeObject", ""), options,
+            request.query.get("includeObject", ""), options, state.showing,
         )  # fmt: skip
         version = parse_version(options.version)
         if version is not None and not options.initial_events:
@@ -105,7 +107,7 @@ class WatchHandlers:
     def _initial(self, watch: _Watch) -> Iterator[bytes]:
         found = self._state.objects(watch.resource, watch.namespace)
         at = self._state.feed.cache.version
-        for cached in select_objects(watch.resource, found, watch.select):
+        for cached in watch.showing.select(watch.resource, found, watch.select):
             yield self._line(watch, "ADDED", cached)
         if watch.options.initial_events:
             yield self._bookmark(watch, at, {_END: "true"})  # KWA-1
@@ -146,8 +148,8 @@ class WatchHandlers:
     def _line(self, watch: _Watch, kind: str, cached: CachedObject) -> bytes:
         head = b'{"type":"' + kind.encode() + b'","object":'
         if watch.form.view == "Object":
-            return head + encoded_object(watch.resource, cached) + b"}\n"
-        shown = shown_object(watch.resource, cached)
+            return head + watch.showing.encoded(watch.resource, cached) + b"}\n"
+        shown = watch.showing.object(watch.resource, cached)
         return head + encode(self._formed(watch, shown)) + b"}\n"
 
     def _formed(self, watch: _Watch, shown: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from controllers.builtin.collector import Collector
 from controllers.builtin.cronjobs import CronJobs
 from controllers.builtin.daemonsets import DaemonSets
 from controllers.builtin.endpoints import ServiceEndpoints
-from controllers.builtin.hosts import NodeLifeCycles
+from controllers.builtin.hosts import HostLifeCycles
 from controllers.builtin.jobs import Jobs
 from controllers.builtin.namespaces import Namespaces
 from controllers.builtin.scheduler import Scheduler
@@ -294,36 +294,13 @@ def test_endpoints_follow_readiness_and_a_host_that_is_not_heard_is_not_ready() 
     run(main)
 
 
-def ready(stage: Stage, name: str) -> dict[str, Any]:
-    row: dict[str, Any] = stage.objects("/nodes")[name]["status"]["conditions"][0]
-    return row
-
-
-def test_a_node_is_said_to_be_unreachable_while_its_member_is_silent() -> None:
-    async def main(stage: Stage) -> None:
-        for name in "abc":
-            stage.node(name)
-        stage.start(NodeLifeCycles)
-        await stage.quiet()
-        stage.member("c", "dead")
-        await stage.until(lambda: ready(stage, "c")["status"] == "Unknown")
-        taints = stage.objects("/nodes")["c"]["spec"]["taints"]
-        assert [t["key"] for t in taints] == ["node.kubernetes.io/unreachable"]
-        stage.member("c", "alive")
-        await stage.until(lambda: ready(stage, "c")["status"] == "True")
-        assert not stage.objects("/nodes")["c"]["spec"].get("taints")
-        await stage.quiet()
-
-    run(main)
-
-
 def test_a_node_and_its_pods_go_when_the_member_was_forgotten_and_not_when_it_is_silent() -> None:
     """HST-1."""
 
     async def main(stage: Stage) -> None:
         for name in "abc":
             stage.node(name)
-        stage.start(NodeLifeCycles)
+        stage.start(HostLifeCycles)
         pod = {"metadata": {"name": "p"}, "spec": {"nodeName": "c", "containers": []}}
         stage.api.create("/pods", "default", pod)
         stage.member("c", "dead")

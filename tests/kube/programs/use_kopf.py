@@ -11,31 +11,30 @@ from kubernetes import client, config
 
 NAMESPACE, GROUP = sys.argv[1:]
 SEEN: dict[str, int] = {}
-REGISTRY = kopf.OperatorRegistry()
 PLACE = (GROUP, "v1", "widgets")
 
 
-@kopf.on.create(*PLACE, registry=REGISTRY)
+@kopf.on.create(*PLACE)
 def created(spec: Any, **_: Any) -> dict[str, int]:
     """What a handler returns is written into the status."""
     SEEN["created"] = SEEN.get("created", 0) + 1
     return {"size": spec["size"]}
 
 
-@kopf.on.update(*PLACE, registry=REGISTRY)
+@kopf.on.update(*PLACE)
 def updated(spec: Any, patch: Any, **_: Any) -> None:
     """Writes into the object's status and its spec."""
     SEEN["updated"] = SEEN.get("updated", 0) + 1
     patch.status["seen"] = spec["size"]
 
 
-@kopf.timer(*PLACE, interval=0.2, registry=REGISTRY)
+@kopf.timer(*PLACE, interval=0.2)
 def ticked(**_: Any) -> None:
     """Runs while the object is there."""
     SEEN["ticked"] = SEEN.get("ticked", 0) + 1
 
 
-@kopf.on.delete(*PLACE, registry=REGISTRY)
+@kopf.on.delete(*PLACE)
 def deleted(**_: Any) -> None:
     """A delete handler makes kopf add a finalizer."""
     SEEN["deleted"] = SEEN.get("deleted", 0) + 1
@@ -56,7 +55,7 @@ def operate(ready: threading.Event, stop: threading.Event) -> None:
     settings.posting.enabled = True
     asyncio.run(
         kopf.operator(
-            registry=REGISTRY, settings=settings, namespaces=[NAMESPACE], ready_flag=ready,
+            settings=settings, namespaces=[NAMESPACE], ready_flag=ready,
             stop_flag=stop, standalone=True,
         )
     )  # fmt: skip
