@@ -20,6 +20,7 @@ from bench.caplab.places.loopback import Loopback
 from bench.caplab.places.namespaces import Namespaces
 from bench.caplab.places.place import Place
 from bench.caplab.places.switch import LINKS
+from bench.caplab.profiling import profile
 from bench.caplab.results import CellRun, IdleRun, LoadRun, Results, Skipped, Used
 from bench.caplab.slowdisk import SlowDisk
 from bench.caplab.systems.etcd import EtcdSystem
@@ -121,6 +122,13 @@ class Laboratory:
                     self.say(f"{load.name}, {load.system}, round {number + 1}")
                     run = self._load(systems[load.system], load, matrix.load_seconds, number)
                     results.loads.append(run)
+            if matrix.profile_s:
+                self._profile(ours, matrix.profile_s, results)
+
+    def _profile(self, ours: System, seconds: float, results: Results) -> None:
+        self.say("profile")
+        load = m.Load(name="", system=OURS, kind="put", clients=64)
+        profile(ours.members[0].pid, seconds, lambda: self._load(ours, load, seconds, 0), results)
 
     def _idle(self, system: System, seconds: float, number: int) -> IdleRun:
         time.sleep(_SETTLE_S)

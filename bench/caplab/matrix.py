@@ -63,6 +63,8 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     keys: int
     """Of the measure of memory and restart; 0: not measured."""
     keys_rounds: int = 1
+    profile_s: float = 0.0
+    """How long to sample where a peer's time goes; 0: not at all."""
 
     def only(self, text: str) -> "Matrix":
         """Return the part whose loads and faults have `text` in their names; all when empty."""
@@ -84,7 +86,7 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
             for cell in self.cells
         )
         sizes = 2 * self.keys_rounds * self.keys / _KEYS_PER_S
-        return _STARTS_S + loads + idle + cells + sizes
+        return _STARTS_S + self.profile_s + loads + idle + cells + sizes
 
 
 _LOAD_OVERHEAD_S, _CELL_OVERHEAD_S, _STARTS_S, _KEYS_PER_S = 1.1, 2.5, 12.0, 15_000
@@ -141,6 +143,7 @@ QUICK = Matrix(
     before_s=3.0,
     after_s=6.0,
     keys=0,
+    profile_s=4.0,
 )
 _LENGTHS = (5.0, 15.0, 60.0)
 FULL = Matrix(
@@ -170,6 +173,7 @@ FULL = Matrix(
     after_s=20.0,
     keys=1_000_000,
     keys_rounds=3,
+    profile_s=10.0,
 )  # fmt: skip
 TINY = Matrix(
     name="tiny",

@@ -5,6 +5,7 @@ import pytest
 from bench.caplab import matrix as m
 from bench.caplab.faults import sides_of, survivors_of, victim_of
 from bench.caplab.places.switch import LINKS
+from bench.caplab.profiling import shares
 from bench.caplab.roles import ROLES
 from bench.caplab.statistics import QUANTILES, at, distribution, median, quantile, ratio
 from bench.caplab.systems.names import ETCD, OURS, SYSTEMS
@@ -82,3 +83,15 @@ def test_medians_and_ratios_know_what_is_missing() -> None:
     assert ratio(1.0, 0.0) is None
     assert ratio(1.0, 4.0) == 0.25
     assert ETCD in SYSTEMS
+
+
+def test_a_profile_counts_each_stack_in_its_innermost_room() -> None:
+    stacks = [
+        "main (click/core.py:1);step (crdtstate/replica/machine.py:9);loads (cbor2/x.py:1) 6",
+        "main (click/core.py:1);step (gossip/net/stream.py:9) 3",
+        "main (asyncio/runners.py:1) 1",
+    ]
+
+    assert shares(stacks) == [
+        ("crdtstate/replica", 0.6), ("gossip/net", 0.3), ("event loop and libraries", 0.1),
+    ]  # fmt: skip
