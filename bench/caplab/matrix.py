@@ -89,7 +89,7 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
         return _STARTS_S + self.profile_s + loads + idle + cells + sizes
 
 
-_LOAD_OVERHEAD_S, _CELL_OVERHEAD_S, _STARTS_S, _KEYS_PER_S = 1.1, 2.5, 12.0, 15_000
+_LOAD_OVERHEAD_S, _CELL_OVERHEAD_S, _STARTS_S, _KEYS_PER_S = 1.5, 4.5, 12.0, 15_000
 
 PUTS_64 = (
     Load(name="put, 64 clients", system=ETCD, kind="put", clients=64),
@@ -124,8 +124,8 @@ PUTS_256 = (
 _SECONDS = 5.0
 QUICK = Matrix(
     name="quick",
-    loads=[*PUTS_64, *MANY_16, *GETS_64, *PUTS_1, *MANY_1],
-    load_seconds=2.5,
+    loads=[*PUTS_64, *MANY_16[:2], *GETS_64, *PUTS_1],
+    load_seconds=2.0,
     load_rounds=3,
     idle_seconds=3.0,
     cells=[
