@@ -7,7 +7,8 @@ what any of them has is here.
 
 Invariants:
     COL-1  Nothing is removed because an owner is not seen.
-    COL-2  An owner that is deleted in the foreground goes after the dependents that block it.
+    COL-2  An owner that is deleted in the foreground goes after the dependents that block it; in a
+           ring of owners nobody blocks.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,6 +41,7 @@ Fate = Literal["here", "deleted", "unknown"]
 SURE_MS = 60_000
 """How long every member must be heard, and an owner be nowhere, before it counts as deleted."""
 _AGAIN_MS = 15_000
+_RING_MAX = 1_000
 
 
 @final
@@ -53,6 +55,8 @@ class CollectorState:
     """What is known of each of its owners, by uid."""
     dependents: Sequence[tuple[Kind, Object]] = ()
     """What names it as an owner; asked for only when it is being deleted."""
+    in_ring: bool = False
+    """Whether it depends on itself, through others."""
 
 
 def plan(state: CollectorState) -> list[Action]:
@@ -75,7 +79,16 @@ def plan(state: CollectorState) -> list[Action]:
 
 def _disowned(kind: Kind, body: Object, uids: Iterable[str]) -> Patch:
     left = [o for o in owners_of(body) if str(o.get("uid")) not in set(uids)]
-    metadata = {"ownerReferences": left, "resourceVersion": meta(body)["resourceVersion"]}
+    return _with_owners(kind, body, left)
+
+
+def _unblocking(kind: Kind, body: Object) -> Patch:
+    owners = [{**owner, "blockOwnerDeletion": False} for owner in owners_of(body)]
+    return _with_owners(kind, body, owners)
+
+
+def _with_owners(kind: Kind, body: Object, owners: Sequence[Object]) -> Patch:
+    metadata = {"ownerReferences": owners, "resourceVersion": meta(body)["resourceVersion"]}
     return Patch(
         kind=kind, namespace=namespace_of(body), name=name_of(body), patch={"metadata": metadata}
     )
@@ -97,6 +110,8 @@ def _let_go(state: CollectorState) -> list[Action]:
 
 def _in_foreground(state: CollectorState) -> list[Action]:
     uid = uid_of(state.body)
+    if state.in_ring and any(o.get("blockOwnerDeletion") for o in owners_of(state.body)):
+        return [_unblocking(state.kind, state.body)]
     blocking = [
         body
         for _, body in state.dependents
@@ -130,6 +145,21 @@ def _dependents(uid: str, caches: Caches) -> list[tuple[Kind, Object]]:
         for body in cache.find(OWNER_INDEX, uid)
     }
     return list(found.values())
+
+
+def _is_in_ring(uid: str, caches: Caches) -> bool:
+    """Whether an object is among its own dependents' dependents. Cost: O(those), bounded."""
+    seen: dict[str, None] = {uid: None}
+    waiting = [uid]
+    while waiting and len(seen) < _RING_MAX:
+        for _, body in _dependents(waiting.pop(), caches):
+            below = uid_of(body)
+            if below == uid:
+                return True
+            if below not in seen:
+                seen[below] = None
+                waiting.append(below)
+    return False
 
 
 def _owner_key(owner: Mapping[str, object], namespace: str, caches: Caches) -> Request | None:
@@ -184,7 +214,10 @@ class Collector:
             dependents = _dependents(uid_of(body), scope.caches)
             # Before it is let go for ever, what the peer shows is asked: a cache may be late.
             dependents = dependents or await self._fetched(kind, body, scope)
-        state = CollectorState(kind=kind, body=body, fates=fates, dependents=dependents)
+        in_ring = has_finalizer(body, FOREGROUND) and _is_in_ring(uid_of(body), scope.caches)
+        state = CollectorState(
+            kind=kind, body=body, fates=fates, dependents=dependents, in_ring=in_ring
+        )
         await scope.perform(plan(state))
         return Result(_AGAIN_MS) if "unknown" in fates.values() else DONE
 

@@ -1,10 +1,14 @@
 """One client of the resource API over plain HTTP, that may move to another peer half-way."""
 
+import contextlib
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection, HTTPException
 from typing import Any, NamedTuple, final
+from urllib.parse import urlencode
 
 import requests
 
@@ -127,27 +131,28 @@ class Watch:
     def __init__(self, here: Here, path: str, query: dict[str, str]) -> None:
         self.events: list[dict[str, Any]] = []
         headers = {"Crdtstate-Token": here.token} if here.token else {}
-        self._answer = requests.get(
-            here.url + path, params={"watch": "true", **query}, stream=True, headers=headers,
-            timeout=(DEADLINE_S, DEADLINE_S * 3),
-        )  # fmt: skip
-        self.status = self._answer.status_code
+        self._connection = HTTPConnection(here.url.removeprefix("http://"), timeout=3 * DEADLINE_S)
+        target = f"{path}?{urlencode({'watch': 'true', **query})}"
+        self._connection.request("GET", target, headers=headers)
+        self._socket = self._connection.sock
+        self._answer = self._connection.getresponse()
+        self.status = self._answer.status
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
-        try:
-            for line in self._answer.iter_lines():
-                if line:
-                    self.events.append(json.loads(line))
-        except (requests.RequestException, AttributeError, ValueError):
-            return
+        with contextlib.suppress(OSError, HTTPException):
+            while line := self._answer.readline():
+                self.events.append(json.loads(line))
 
     def __enter__(self) -> "Watch":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._answer.close()
+        with contextlib.suppress(OSError):  # It may have ended by itself.
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join(DEADLINE_S)
+        self._connection.close()
 
     def seen(self, name: str = "") -> list[str]:
         """Return the types of the events so far, of one object when named; no bookmarks."""
