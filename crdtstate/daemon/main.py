@@ -53,6 +53,7 @@ class Peer:
         self._exit = contextlib.AsyncExitStack()
         self.driver: Driver | None = None
         self.feed: Feed | None = None
+        self.kube: KubeApi | None = None
 
     async def start(self) -> None:
         """Start everything. Raises: StorageError, InvalidError, UnavailableError."""
@@ -80,7 +81,7 @@ class Peer:
             config, storage, self._keeper(directory, storage, key_path, cluster_id, keys),
             self._auth_tokens, Surroundings(relay=relay),
         )  # fmt: skip
-        self.driver, self.feed = peer.driver, peer.feed
+        self.driver, self.feed, self.kube = peer.driver, peer.feed, peer.kube
         # Before it has started, to stop it is harmless, and the driver's thread needs it.
         self._exit.push_async_callback(peer.stop)
         await peer.start()
@@ -113,7 +114,7 @@ class Peer:
             handle = PeerHandle(
                 name=self.config.name, api=url, data=Path(self.config.data) / name,
                 client=lambda: AsyncClient(url, auth_token=token, causal=False),
-                offer_pods=kube.offer_pods,
+                end_pods=self.config.end_pods, offer_pods=kube.offer_pods,
             )  # fmt: skip
             self._exit.push_async_callback(_quietly, name, extension.stop)
             await _quietly(name, partial(extension.start, handle))
