@@ -16,7 +16,7 @@ from controllers.agent.environment import service_links
 from controllers.agent.launching import Machine, StartRefused, plan_launch, refusal_of
 from controllers.agent.podspec import ContainerSpec, Handler, PodSpec
 from controllers.agent.prober import Verdict, ask
-from controllers.agent.processes import Processes, StartError, bare_program
+from controllers.agent.processes import Processes, StartError, bare_program, send_signal
 from controllers.agent.records import Attempt, PodDirectory
 from controllers.agent.references import ConfigError, Lookup, names_of
 from controllers.agent.volumes import Facts, content_of, place_of, write_volume
@@ -189,7 +189,7 @@ class ProcessDriver:
     def signal(self, effect: inputs.Signal, place: Place) -> None:
         """Signal the process; with KILL its descendants end, too."""
         attempt = place.directory.attempt(effect.container, effect.attempt)
-        self._processes.signal(attempt, effect.signal)
+        send_signal(attempt, effect.signal)
 
     async def ask(
         self,

@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import final
 
 import structlog
@@ -20,7 +21,7 @@ from controllers.agent.announcing import Announcer
 from controllers.agent.desk import PodDesk
 from controllers.agent.driver import IdleDriver, ProcessDriver
 from controllers.agent.launching import Machine
-from controllers.agent.processes import bare_program
+from controllers.agent.processes import bare_program, end_processes
 from controllers.agent.proxy import ServiceProxy
 from controllers.agent.registration import Registration
 from controllers.agent.usage import memory_total_bytes, processors
@@ -45,24 +46,29 @@ class AgentExtension:
     def __init__(self) -> None:
         self._task: asyncio.Task[None] | None = None
         self._client: AsyncClient | None = None
+        self._ending: Path | None = None
 
     async def start(self, peer: PeerHandle) -> None:
         """Begin. Raises: OSError where there is no /proc or the directory cannot be made."""
         if not sys.platform.startswith("linux"):
             _log.warning("agent_not_started", reason=f"it needs Linux, this is {sys.platform}")
             return
-        (peer.data / "pods").mkdir(parents=True, exist_ok=True)
+        pods = peer.data / "pods"
+        pods.mkdir(parents=True, exist_ok=True)
+        self._ending = pods if peer.end_pods else None
         self._client = peer.client()
         self._task = asyncio.get_running_loop().create_task(self._run(peer, self._client))
 
     async def stop(self) -> None:
-        """End all tasks. The processes of the pods go on."""
+        """End all tasks. The processes of the pods go on, unless they are to end with the peer."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
         if self._client is not None:
             await self._client.close()
+        if self._ending is not None:
+            await end_processes(self._ending)
 
     async def _run(self, peer: PeerHandle, client: AsyncClient) -> None:
         try:

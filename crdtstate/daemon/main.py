@@ -113,7 +113,7 @@ class Peer:
             handle = PeerHandle(
                 name=self.config.name, api=url, data=Path(self.config.data) / name,
                 client=lambda: AsyncClient(url, auth_token=token, causal=False),
-                offer_pods=kube.offer_pods,
+                end_pods=self.config.end_pods, offer_pods=kube.offer_pods,
             )  # fmt: skip
             self._exit.push_async_callback(_quietly, name, extension.stop)
             await _quietly(name, partial(extension.start, handle))

@@ -11,8 +11,8 @@ from crdtstate.kube.resources import Resource
 from crdtstate.kube.statuses import StatusError
 
 __all__ = [
-    "Cause", "duplicate", "forbidden", "invalid", "invalid_error", "not_supported", "required",
-    "shown", "too_long", "too_many", "type_invalid",
+    "TYPE_NAMES", "WRONG_TYPE", "Cause", "duplicate", "forbidden", "invalid", "invalid_error",
+    "not_supported", "required", "shown", "too_long", "too_many", "type_invalid",
 ]  # fmt: skip
 
 WRONG_TYPE = "FieldValueTypeInvalid"
@@ -55,7 +55,7 @@ def invalid(field: str, value: Any, detail: str) -> Cause:
 
 def type_invalid(field: str, value: Any, wanted: str) -> Cause:
     """A value has another type than the schema declares."""
-    found = "null" if value is None else _TYPE_NAMES.get(type(value), "string")
+    found = "null" if value is None else TYPE_NAMES.get(type(value), "string")
     return Cause(
         WRONG_TYPE,
         f'Invalid value: "{found}": {field} in body must be of type {wanted}: "{found}"',
@@ -63,7 +63,7 @@ def type_invalid(field: str, value: Any, wanted: str) -> Cause:
     )
 
 
-_TYPE_NAMES: Mapping[type, str] = {
+TYPE_NAMES: Mapping[type, str] = {
     bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object",
 }  # fmt: skip
 

@@ -62,16 +62,19 @@ def joined_entry(cell: Cell) -> dict[str, Any]:
     """Return the union of a register's siblings: {fieldsV1, time}, as far as there."""
     values = [value_of(cell[dot][1]) for dot in sorted(cell)]
     entries = [value for value in values if type(value) is dict]
-    if len(entries) < 2:
-        return entries[0] if entries else {}
     joined: dict[str, Any] = {}
-    fields = FieldSet()
-    for entry in entries:
-        with suppress(ValueError):  # Of a peer that is none of ours.
-            fields = fields.union(FieldSet.from_v1(entry.get("fieldsV1")))
-        if type(entry.get("time")) is str:
-            joined["time"] = max(entry["time"], joined.get("time", ""))
-    joined["fieldsV1"] = fields.to_v1()
+    times = [e["time"] for e in entries if type(e.get("time")) is str]
+    if times:
+        joined["time"] = max(times)
+    fields = [e["fieldsV1"] for e in entries if type(e.get("fieldsV1")) is dict]
+    if len(fields) == 1:
+        joined["fieldsV1"] = fields[0]
+    elif fields:
+        union = FieldSet()
+        for some in fields:
+            with suppress(ValueError):  # Of a peer that is none of ours.
+                union = union.union(FieldSet.from_v1(some))
+        joined["fieldsV1"] = union.to_v1()
     return joined
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from crdtstate.kube import causes as c
 from crdtstate.kube.causes import Cause
+from crdtstate.kube.cel_rules import rule_faults
 from crdtstate.kube.crd_schema import structural_schema
 from crdtstate.kube.defaulting import apply_defaults
 from crdtstate.kube.pruning import prune
@@ -39,7 +40,7 @@ def structural_causes(raw: Value, path: str) -> Iterator[Cause]:
             text = "must be string"
             yield c.invalid(f"{path}.properties[{name}].type", node.get("type"), text)
     yield from _root_metadata(raw, f"{path}.properties[metadata]")
-    found = list(_node(raw, path, 0))
+    found = list(_node(raw, path, 0, correlated=True))
     yield from found
     if not found:
         yield from _defaults(raw, path)
@@ -58,20 +59,22 @@ def _root_metadata(raw: Value, path: str) -> Iterator[Cause]:
             yield c.forbidden(f"{path}.properties[{name}]", text)
 
 
-def _node(raw: Value, path: str, depth: int) -> Iterator[Cause]:
+def _node(raw: Value, path: str, depth: int, *, correlated: bool) -> Iterator[Cause]:
     if depth > _DEPTH_MAX:
         yield c.invalid(path, "...", f"is nested over {_DEPTH_MAX} deep")
         return
     yield from _types(raw, path)
     yield from _lists_and_maps(raw, path)
     yield from _values(raw, path)
-    for name, below in (raw.get("properties") or {}).items():
-        yield from _node(below, f"{path}.properties[{name}]", depth + 1)
+    yield from rule_faults(raw, path, correlated=correlated)
     additional, items = raw.get("additionalProperties"), raw.get("items")
-    if isinstance(additional, dict):
-        yield from _node(additional, f"{path}.additionalProperties", depth + 1)
+    inner = [(f".properties[{name}]", node) for name, node in (raw.get("properties") or {}).items()]
+    inner += [(".additionalProperties", additional)] if isinstance(additional, dict) else []
+    for step, below in inner:
+        yield from _node(below, path + step, depth + 1, correlated=correlated)
     if isinstance(items, dict):
-        yield from _node(items, f"{path}.items", depth + 1)
+        known = correlated and raw.get("x-kubernetes-list-type") == "map"
+        yield from _node(items, f"{path}.items", depth + 1, correlated=known)
     for word in _COMBINATORS:
         for i, branch in enumerate(raw.get(word) or []):
             yield from _branch(raw, branch, path, f".{word}[{i}]", depth + 1)

@@ -12,6 +12,7 @@ from typing import Any
 
 from crdtstate.kube import causes as c
 from crdtstate.kube.causes import Cause
+from crdtstate.kube.cel_rules import rule_causes
 from crdtstate.kube.checks import CHECKS
 from crdtstate.kube.defaulting import apply_defaults
 from crdtstate.kube.fieldset import item_key
@@ -45,6 +46,8 @@ def validate(
     if any(cause.reason == c.WRONG_TYPE for cause in found):
         return found  # The rules below take a body of the right shape.
     found += metadata_causes(resource, new, old)
+    if resource.custom:
+        found += rule_causes(schema, new, old)
     return found if old is None else found + transition_causes(resource, new, old)
 
 

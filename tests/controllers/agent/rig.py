@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from controllers.agent.desk import PodDesk
 from controllers.agent.driver import IdleDriver, ProcessDriver
 from controllers.agent.extension import can_mount
 from controllers.agent.launching import Machine
-from controllers.agent.records import PodDirectory
+from controllers.agent.processes import end_processes
 from controllers.runtime.ports import SystemClock
 from crdtstate.errors import InvalidError
 from crdtstate.podaccess import LogQuery
@@ -148,13 +147,7 @@ class Rig:
 
     def end_all(self) -> None:
         """Kill whatever still runs."""
-        for directory in PodDirectory.all(self.path):
-            for place in (directory.path / "containers").glob("*"):
-                for attempt in directory.attempts(place.name):
-                    run = attempt.run
-                    if run is not None and attempt.is_alive(run):
-                        with contextlib.suppress(ProcessLookupError):
-                            os.kill(run["pid"], signal.SIGKILL)
+        asyncio.run(end_processes(self.path))
 
 
 async def until(condition: Callable[[], Any], what: str) -> None:

@@ -1,0 +1,108 @@
+"""Real peers with agents and controllers inside, and kubectl in front of any of them."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.fleet import Fleet, until
+from tests.kube.clients import binary
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "docs" / "examples"
+DEADLINE_S = 90.0
+"""For whatever must happen: far more than it takes, for a machine that does other things, too."""
+
+
+class Cluster:
+    """Peers a, b, c with everything inside."""
+
+    def __init__(self, peers: Fleet) -> None:
+        self.peers = peers
+        self._kubectl = binary("kubectl")
+        self._home = peers.path
+
+    def kubectl(self, peer: str, *arguments: str, stdin: str = "", check: bool = True) -> str:
+        """Run kubectl against one peer; return what it prints, errors last."""
+        command = [self._kubectl, "--server", self.peers.url(peer), *arguments]
+        env = {"PATH": os.environ["PATH"], "HOME": str(self._home)}
+        done = subprocess.run(
+            command, env=env, input=stdin, capture_output=True, text=True, timeout=120, check=False
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == 0 or not check, f"{arguments}: {said}"
+        return said
+
+    def get(self, peer: str, *arguments: str) -> Any:
+        """Run kubectl get; return the JSON, None when it fails."""
+        said = self.kubectl(peer, "get", *arguments, "-o", "json", check=False)
+        return json.loads(said) if said.startswith("{") else None
+
+    def all_pods(self, peer: str, selector: str) -> list[dict[str, Any]]:
+        """Return the pods of a label, also those that are ending."""
+        return list((self.get(peer, "pods", "-l", selector) or {"items": []})["items"])
+
+    def pods(self, peer: str, selector: str) -> list[dict[str, Any]]:
+        """Return the pods of a label that are not ending."""
+        found = self.all_pods(peer, selector)
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def ready(self, peer: str, selector: str) -> dict[str, int]:
+        """Return the pid of each pod that is ready, by name."""
+        return {
+            pod["metadata"]["name"]: pid_of(pod)
+            for pod in self.pods(peer, selector)
+            if is_ready(pod)
+        }
+
+    def wait(self, condition: Callable[[], Any], what: str) -> float:
+        """Wait for it; return the seconds that it took."""
+        return until(condition, what, DEADLINE_S)
+
+    def wait_ready(self, peer: str, selector: str, count: int) -> dict[str, int]:
+        """Wait until exactly so many pods are there, all ready; return their pids by name."""
+        self.wait(
+            lambda: len(self.ready(peer, selector)) == len(self.pods(peer, selector)) == count,
+            f"{count} pods of {selector} are ready, as {peer} sees it",
+        )
+        return self.ready(peer, selector)
+
+    def wait_machines(self) -> None:
+        """Wait until every peer's machine is registered and ready, as every peer sees it."""
+        for peer in self.peers.children:
+            self.wait(
+                lambda peer=peer: (
+                    sum(
+                        is_ready(node)
+                        for node in (self.get(peer, "nodes") or {"items": []})["items"]
+                    )
+                    == len(self.peers.children)
+                ),
+                f"all machines are ready, as {peer} sees it",
+            )
+
+
+def is_ready(body: dict[str, Any]) -> bool:
+    """Whether the condition Ready holds."""
+    conditions = body.get("status", {}).get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def pid_of(pod: dict[str, Any]) -> int:
+    """Return the pid of a pod's first container, 0 when it does not run."""
+    (state, *_) = pod.get("status", {}).get("containerStatuses") or [{"state": {}}]
+    if "running" not in state["state"]:
+        return 0
+    return int(state["containerID"].removeprefix("process://").split("-")[0])
+
+
+@contextmanager
+def cluster(path: Path) -> Iterator[Cluster]:
+    """Give three peers; what runs on them ends with them."""
+    with Fleet(path, without=(), more=["--end-pods"]) as peers:
+        made = Cluster(peers)
+        made.wait_machines()
+        yield made
