@@ -212,7 +212,6 @@ def informed(
         shared.start()
         stack.callback(shared.stop)
         churn.run(request.param)
-        print(f"{request.param:.0f} s: {dict(churn.counts)}")
         assert churn.counts["kills"] > 0
         yield Informed(churn, shared, kopf)
 

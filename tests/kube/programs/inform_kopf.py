@@ -1,4 +1,4 @@
-"""A kopf operator that remembers what it has handled; for each line it is given it tells, as JSON."""
+"""A kopf operator that remembers what it has handled; asked by a line, it tells, as JSON."""
 
 import asyncio
 import json
