@@ -5,10 +5,15 @@ its way. A dependent goes only when the deletion of each of its owners is known:
 this uid was deleted; or the owner is nowhere while, for a minute, every member was heard, so that
 what any of them has is here.
 
+So does what the other side of a cut created in a namespace that this side deleted meanwhile. Here
+"not here" is "gone": whoever made the object saw the namespace, and no peer shows an effect without
+its cause.
+
 Invariants:
     COL-1  Nothing is removed because an owner is not seen.
     COL-2  An owner that is deleted in the foreground goes after the dependents that block it; in a
            ring of owners nobody blocks.
+    COL-3  What is in a namespace goes when one peer shows it and, asked later, not the namespace.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,6 +62,8 @@ class CollectorState:
     """What names it as an owner; asked for only when it is being deleted."""
     in_ring: bool = False
     """Whether it depends on itself, through others."""
+    stray: bool = False
+    """Whether its namespace was deleted."""
 
 
 def plan(state: CollectorState) -> list[Action]:
@@ -68,6 +75,8 @@ def plan(state: CollectorState) -> list[Action]:
         if has_finalizer(body, FOREGROUND):
             return _in_foreground(state)
         return []
+    if state.stray:
+        return [removal(state.kind, body, propagation="Background")]
     owners = owners_of(body)
     gone = [o for o in owners if state.fates.get(str(o.get("uid"))) == "deleted"]
     if not gone:
@@ -162,6 +171,12 @@ def _is_in_ring(uid: str, caches: Caches) -> bool:
     return False
 
 
+def _seems_stray(body: Object, caches: Caches) -> bool:
+    """Whether the namespace is not seen; its informer may be late, so that the peer is asked."""
+    namespace = namespace_of(body)
+    return bool(namespace) and caches[NAMESPACES].get(Request("", namespace)) is None
+
+
 def _owner_key(owner: Mapping[str, object], namespace: str, caches: Caches) -> Request | None:
     group = str(owner.get("apiVersion", "")).rpartition("/")[0]
     kind = next((k for k in caches if k.kind == owner.get("kind") and k.group == group), None)
@@ -171,11 +186,20 @@ def _owner_key(owner: Mapping[str, object], namespace: str, caches: Caches) -> R
 
 
 def concerned(change: Change, caches: Caches) -> Iterable[Request]:
-    """An object with owners, or marked; the dependents of one that goes; an owner that waits."""
+    """An object with owners, marked, or astray; dependents of one that goes; an owner that waits.
+
+    Cost: of a namespace that goes, O(kinds + what is in it).
+    """
     found: dict[Request, None] = {}
     body, after = change.object, change.after
-    if after is not None and (owners_of(after) or is_deleting(after)):
+    if after is not None and (
+        owners_of(after) or is_deleting(after) or _seems_stray(after, caches)
+    ):
         found[key_of(change.kind, after)] = None
+    if after is None and change.kind == NAMESPACES:
+        for kind, cache in caches.items():
+            for left in cache.list(name_of(body)) if kind.namespaced else ():
+                found[key_of(kind, left)] = None
     if after is None:
         for kind, dependent in _dependents(uid_of(body), caches):
             found[key_of(kind, dependent)] = None
@@ -206,6 +230,7 @@ class Collector:
         if not scope.view.settled:
             return Result(_AGAIN_MS)
         kind = found[0].kind
+        stray = _seems_stray(body, scope.caches) and await self._is_stray(body, scope)
         fates: dict[str, Fate] = {}
         for owner in owners_of(body) if not is_deleting(body) else ():
             fates[str(owner.get("uid"))] = await self._fate(owner, namespace_of(body), scope)
@@ -216,10 +241,14 @@ class Collector:
             dependents = dependents or await self._fetched(kind, body, scope)
         in_ring = has_finalizer(body, FOREGROUND) and _is_in_ring(uid_of(body), scope.caches)
         state = CollectorState(
-            kind=kind, body=body, fates=fates, dependents=dependents, in_ring=in_ring
+            kind=kind, body=body, fates=fates, dependents=dependents, in_ring=in_ring, stray=stray
         )
         await scope.perform(plan(state))
         return Result(_AGAIN_MS) if "unknown" in fates.values() else DONE
+
+    async def _is_stray(self, body: Object, scope: Scope) -> bool:
+        there = await scope.fetch(NAMESPACES)
+        return namespace_of(body) not in map(name_of, there)  # COL-3
 
     async def _fetched(self, kind: Kind, owner: Object, scope: Scope) -> list[tuple[Kind, Object]]:
         found: list[tuple[Kind, Object]] = []

@@ -64,25 +64,26 @@ def test_web_runs_on_three_peers_behind_one_service(there: Cluster) -> None:
     there.wait(lambda: not there.pods("a", "app=web"), "all are gone")
 
 
-def test_a_controller_in_forty_lines_keeps_what_a_greeting_says(there: Cluster) -> None:
+def test_a_controller_in_forty_lines_makes_websites(there: Cluster) -> None:
     folder = EXAMPLES / "crd-controller"
-    code = (folder / "greetings.py").read_text().split("@controller")[1].split("async def main")[0]
+    code = (folder / "websites.py").read_text().split("@controller")[1].split("async def main")[0]
     assert len([line for line in code.splitlines() if line.strip()]) <= 40
     there.kubectl("a", "apply", "-f", str(folder / "definition.yaml"))
-    there.kubectl("a", "wait", "--for=condition=Established", "crd/greetings.example.com")
+    there.kubectl("a", "wait", "--for=condition=Established", "crd/websites.example.com")
 
-    with program(there, sys.executable, str(folder / "greetings.py"), there.peers.url("b")):
-        there.kubectl("c", "apply", "-f", str(folder / "greeting.yaml"))
-        there.wait(lambda: there.get("a", "configmap", "morning-1"), "two ConfigMaps")
+    with program(there, sys.executable, str(folder / "websites.py"), there.peers.url("b")):
+        there.kubectl("c", "apply", "-f", str(folder / "website.yaml"))
+        there.wait_ready("a", "website=hello", 2)
+        (pod, _) = there.pods("b", "website=hello")
+        assert ask(pod["status"]["podIP"], 8080) == "good morning\n"
         there.kubectl(
-            "a", "patch", "greeting", "morning", "--type=merge", "-p", '{"spec": {"times": 3}}'
+            "a", "patch", "website", "hello", "--type=merge", "-p", '{"spec": {"copies": 3}}'
         )
-        there.wait(lambda: there.get("c", "configmap", "morning-2"), "a third")
         there.wait(
-            lambda: there.get("c", "greeting", "morning")["status"] == {"files": 3}, "its status"
+            lambda: there.get("c", "website", "hello")["status"] == {"ready": 3}, "its status"
         )
-        there.kubectl("b", "delete", "greeting", "morning")
-        there.wait(lambda: there.get("a", "configmap", "morning-0") is None, "they go with it")
+        there.kubectl("b", "delete", "website", "hello")
+        there.wait(lambda: not there.all_pods("a", "website=hello"), "they go with it")
 
 
 def test_a_site_goes_on_while_it_is_cut_off(there: Cluster) -> None:
