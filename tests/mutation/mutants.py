@@ -124,7 +124,9 @@ def _is_mute(parent: ast.AST, field: str, node: ast.AST) -> bool:
         return True
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         is_docstring = isinstance(parent, ast.Expr)
-        return is_docstring or (isinstance(parent, ast.Call) and field == "args" and _raises(parent))
+        return is_docstring or (
+            isinstance(parent, ast.Call) and field == "args" and _raises(parent)
+        )
     return False
 
 
