@@ -163,9 +163,9 @@ class KubeState:
         body = dict(self._virtual[name].body)
         return Live({**body, "metadata": dict(body["metadata"])}, "")
 
-    def events_after(self, resource: Resource, version: int) -> list[Event]:
+    def events_after(self, resource: Resource, version: int, *, own: bool = False) -> list[Event]:
         """Return what happened to a kind after a version. Raises: StatusError (Expired)."""
-        events = self.feed.cache.events_after(resource.stored_as, version)
+        events = self.feed.cache.events_after(resource.stored_as, version, own=own)
         if resource.stored_as != NAMESPACES:
             return events
         return [self._as_seen(event) for event in events]
