@@ -1,4 +1,4 @@
-"""A kopf operator that remembers what it has handled; asked by a line, it tells, as JSON."""
+"""A kopf operator that remembers what it has handled; to each line it is given it tells it."""
 
 import asyncio
 import json
