@@ -1,9 +1,8 @@
 """EDGE: the pods of one machine: what is bound to it runs, what is no longer does not.
 
 Invariants:
-    AGT-1  Absence ends nothing: a pod that is missing from a list is ended only when, later, a
-           peer that is ready says that it is not there, or not ours. A deletion that was seen ends
-           it at once.
+    AGT-1  Absence ends nothing: a pod that is missing is ended only when its deletion is known, or
+           when it is there and bound to another machine.
     AGT-2  What ran before the agent started goes on, as it was.
 """
 
@@ -199,21 +198,26 @@ class Agent:
         runner.feed(inputs.Vanished())
 
     async def _confirm(self, runner: Runner) -> None:
-        """End a pod that is missing, once it is certain (AGT-1)."""
-        spec = runner.pod.spec
+        """End a pod that is missing, once it is certain that it was deleted or moved (AGT-1)."""
+        spec, resources = runner.pod.spec, self._client.resources
         while not runner.vanished:
-            await asyncio.sleep(CONFIRM_S)
             try:
-                if not (await self._client.status()).ready:
-                    continue
-                body = await self._client.resources.get(PODS, spec.name, spec.namespace)
-            except CrdtstateError:
-                continue
-            ours = body is not None and uid_of(body) == spec.uid
-            if ours and deep(body or {}, "spec", "nodeName") == self.name:
-                return
-            _log.info("pod_is_not_ours", pod=runner.name)
-            self._end(runner)
+                deleted = await resources.was_deleted(PODS, spec.name, spec.namespace, uid=spec.uid)
+                body = None
+                if deleted is False:
+                    body = await resources.get(PODS, spec.name, spec.namespace)
+            except CrdtstateError as error:
+                _log.info("pod_not_confirmed", pod=runner.name, reason=error.message)
+            else:
+                there = body is not None and uid_of(body) == spec.uid
+                moved = there and deep(body or {}, "spec", "nodeName") != self.name
+                if deleted or moved:
+                    _log.info("pod_is_not_ours", pod=runner.name, deleted=bool(deleted))
+                    self._end(runner)
+                    return
+                if there:
+                    return
+            await asyncio.sleep(CONFIRM_S)
 
     def _finished(self, runner: Runner) -> None:
         runner.close()
