@@ -23,7 +23,7 @@ from crdtstate.kube.schema import Schema
 
 __all__ = ["builtin_resources", "definition_name", "definitions", "object_meta"]
 
-KUBERNETES_VERSION = "1.37.0"
+_FILE = "kubernetes-json-schema/v1.37.0-local/_definitions.json"
 _PREFIX = "#/$defs/"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _CORE = "io.k8s.api.core.v1."
@@ -52,8 +52,7 @@ def definitions() -> Mapping[str, Mapping[str, Any]]:
 
     Cost: some 20 ms, once in a process.
     """
-    path = "kubernetes-json-schema/v1.37.0-local/_definitions.json"
-    text = files("kubernetes_validate").joinpath(path).read_bytes()
+    text = files("kubernetes_validate").joinpath(_FILE).read_bytes()
     return cast("Mapping[str, Mapping[str, Any]]", msgspec.json.decode(text)["$defs"])
 
 

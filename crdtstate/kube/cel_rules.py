@@ -5,7 +5,6 @@ Source: Kubernetes 1.37, `apiextensions-apiserver/pkg/apiserver/schema/cel`; KEP
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any, final
 
 from crdtstate.kube import causes as c
@@ -105,12 +104,14 @@ def rule_causes(
     return run.found
 
 
-@lru_cache(maxsize=65536)
 def _has_rules(schema: Schema) -> bool:
-    below = (*schema.properties.values(), schema.additional, schema.items)
-    return bool(schema.raw.get(_WORD)) or any(
-        each is not None and not each.definition and _has_rules(each) for each in below
-    )
+    found: bool | None = schema.memo.get("has rules")
+    if found is None:
+        below = (*schema.properties.values(), schema.additional, schema.items)
+        found = schema.memo["has rules"] = bool(schema.raw.get(_WORD)) or any(
+            each is not None and not each.definition and _has_rules(each) for each in below
+        )
+    return found
 
 
 @final

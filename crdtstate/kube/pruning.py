@@ -16,8 +16,8 @@ UNKNOWN_MAX = 100
 def prune(schema: Schema, body: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the body without unknown fields, and their paths (`spec.ports[0].nodeport`).
 
-    Nulls of built-in kinds mean absent and go too, unnamed. The result shares with `body`
-    whatever did not change.
+    Nulls go too, unnamed, where no null may be: they mean absent. The result shares with
+    `body` whatever did not change.
     """
     unknown: list[str] = []
     pruned = _prune(schema, body, "", unknown)
@@ -54,9 +54,9 @@ def _prune_object(
             changed = True
             if len(unknown) < UNKNOWN_MAX:
                 unknown.append(f"{path}.{name}" if path else name)
-        elif each is None and below.drops_null:
+        elif each is None and not below.nullable and (below.drops_null or below.kind != "any"):
             changed = True
-            if below is additional and below.kind == "scalar":
+            if below is additional and below.kind == "scalar" and below.drops_null:
                 result[name] = ""  # Go decodes a null of a map of strings to the empty string.
         elif below.kind == "scalar":
             result[name] = each

@@ -41,11 +41,13 @@ class Schema:
     """An embedded resource: apiVersion, kind and metadata are kept."""
     int_or_string: bool = False
     drops_null: bool = False
-    """Null means absent, as Go decodes it: every node of a built-in kind."""
+    """Null means absent or empty, as Go decodes it: every node of a built-in kind."""
     definition: str = ""
     """Of a built-in type: the name that checks and defaults are found by."""
     raw: Mapping[str, Any] = field(default_factory=dict)
     """The OpenAPI node: type, format, bounds, pattern, enum, description, CEL rules."""
+    memo: dict[str, Any] = field(init=False, default_factory=dict, repr=False)
+    """What is derived from the node and lives as long: compiled rules, for example."""
 
 
 ANY = Schema("any", preserve_unknown=True)

@@ -53,10 +53,12 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
-@lru_cache(maxsize=65536)
 def rules_of(schema: Schema) -> tuple[Rule, ...]:
     """Return the compiled rules of a node; most have none."""
-    return _compile(schema.raw)
+    found: tuple[Rule, ...] | None = schema.memo.get("rules")
+    if found is None:
+        found = schema.memo["rules"] = _compile(schema.raw)
+    return found
 
 
 def value_causes(raw: Mapping[str, Any], value: Any, path: str) -> list[Cause]:

@@ -154,7 +154,7 @@ class _Observed:
 
     def __init__(self, clock: Any, tick: Any) -> None:
         self._clock, self.tick = clock, tick
-        self.absorb = clock.absorb
+        self.absorb, self.next = clock.absorb, clock.next
 
     @property
     def last(self) -> int:

@@ -131,7 +131,6 @@ class ObjectPlay(Play):
         self.now_ms += 1
         committed = peer.store.submit([edit(target, change, CLUSTER)], [], self.wall_ms(peer))
         self.result: EditResult = committed.results[0]
-        self._note_own(peer)
         frames = peer.make_durable()
         self.check(peer)
         return frames[-1] if frames else b""

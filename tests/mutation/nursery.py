@@ -37,7 +37,17 @@ SUITE = (
     "tests/crdtstate/crdt", "tests/crdtstate/store", "tests/laws", "tests/crdtstate/replica",
     *(f"--deselect=tests/laws/test_histories.py::test_{name}" for name in _LONG),
 )  # fmt: skip
-_OPTIONS = ("--assert=plain", "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:logging")
+_OPTIONS = (
+    "--assert=plain",
+    "-p",
+    "no:terminal",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:xdist",
+    "-p",
+    "no:logging",
+)
 CPU_S_MAX = 90  # Whoever takes longer turns for ever; the whole suite takes a third.
 TEST_CPU_S_MAX = 3  # The same of one test, beside four times of what it takes with the right code.
 SURVIVED, ENDLESS = "survived", "no end"

@@ -7,8 +7,9 @@ Invariants:
     KWA-1  With `sendInitialEvents` no bookmark goes before the one that ends the initial events.
     KWA-2  An object that stops to match the selectors is DELETED for the client, one that starts
            is ADDED; nothing is left out or put together while the client keeps pace.
-    KWA-3  A version that this peer did not give, or no longer remembers, is answered 410: a client
-           that went on from it would keep objects that no longer exist.
+    KWA-3  A version that this peer did not give, or no longer remembers, is told to be expired: a
+           client that went on from it would keep objects that no longer exist. It is told in the
+           stream, as upstream does: kopf ends at an answer of 410, and lists again at an event.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -66,7 +67,7 @@ class WatchHandlers:
         self.open = 0
 
     async def watch(self, request: Request, route: Route, resource: Resource) -> Response:
-        """Answer with a stream of frames. Raises: StatusError (Expired, TooManyRequests)."""
+        """Answer with a stream of frames. Raises: StatusError (TooManyRequests)."""
         state, options = self._state, parse_list(request.query)
         select = selection(resource, options.label_selector, options.field_selector)
         if route.name:  # The older form: one object's path with watch=true.
@@ -77,8 +78,6 @@ class WatchHandlers:
             request.query.get("includeObject", ""), options, state.showing,
         )  # fmt: skip
         version = parse_version(options.version)
-        if version is not None and not options.initial_events:
-            state.events_after(resource, version)  # KWA-3: refused now, not in the stream.
         if self.open >= state.backend.watches_max:
             raise StatusError(
                 "TooManyRequests",

@@ -3,6 +3,7 @@
 from typing import Any
 
 from crdtstate.kube.builtin import builtin_resources
+from crdtstate.kube.crd_schema import structural_schema
 from crdtstate.kube.pruning import UNKNOWN_MAX, prune
 from crdtstate.kube.schema import ANY, Schema
 
@@ -37,6 +38,24 @@ def test_what_needs_no_pruning_is_shared() -> None:
 def test_null_is_absent_in_built_in_kinds_and_empty_in_a_map_of_strings() -> None:
     body = {"metadata": {"name": "a", "creationTimestamp": None}, "data": {"x": None}}
     assert prune(CONFIG_MAP.schema, body) == ({"metadata": {"name": "a"}, "data": {"x": ""}}, [])
+
+
+def test_null_of_a_custom_kind_stays_where_it_may_be() -> None:
+    """Elsewhere it goes before defaults come: a null asks for the default."""
+    schema = structural_schema(
+        {
+            "type": "object",
+            "properties": {
+                "a": {"type": "string"},
+                "b": {"type": "string", "nullable": True},
+                "c": {"x-kubernetes-preserve-unknown-fields": True},
+                "d": {"type": "object", "additionalProperties": {"type": "string"}},
+                "e": {"type": "string", "default": "x"},
+            },
+        }
+    )
+    body = {"a": None, "b": None, "c": None, "d": {"k": None}, "e": None}
+    assert prune(schema, body) == ({"b": None, "c": None, "d": {}}, [])
 
 
 def test_below_preserve_unknown_everything_stays() -> None:

@@ -99,8 +99,10 @@ async def test_a_version_of_another_peer_is_expired(tmp_path: Path) -> None:
     """KWA-3."""
     async with kube_peer(tmp_path) as api:
         foreign = (1 << 62) + 5
-        for query in (f"resourceVersion={foreign}", f"watch=1&resourceVersion={foreign}"):
-            await api.refused("GET", f"{MAPS}?{query}", reason="Expired")
+        await api.refused("GET", f"{MAPS}?resourceVersion={foreign}", reason="Expired")
+        async with api.watch(f"{MAPS}?watch=1&resourceVersion={foreign}") as frames:
+            told = [frame async for frame in frames]  # One event in the stream, and its end.
+        assert [(frame["type"], frame["object"]["code"]) for frame in told] == [("ERROR", 410)]
         own = version_of(await api.ask("GET", MAPS))
         await api.ask("GET", f"{MAPS}?resourceVersion={own}&resourceVersionMatch=Exact")
         await api.create("configmaps", config_map("a"))
