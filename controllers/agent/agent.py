@@ -18,7 +18,14 @@ from controllers.agent import inputs
 from controllers.agent.addresses import pod_address
 from controllers.agent.admission import Capacity, refuse
 from controllers.agent.announcing import Announcer
-from controllers.agent.driver import DRIVER_ANNOTATION, Driver, IdleDriver, Place, ProcessDriver
+from controllers.agent.driver import (
+    DRIVER_ANNOTATION,
+    Driver,
+    IdleDriver,
+    Objects,
+    Place,
+    ProcessDriver,
+)
 from controllers.agent.podspec import parse_pod
 from controllers.agent.publishing import Publisher
 from controllers.agent.records import PodDirectory
@@ -136,15 +143,16 @@ class Agent:
         return runner
 
     def _changed(self, change: Change) -> None:
-        if change.after is None:
-            self._is_gone(change)
-            return
-        body, uid = change.after, uid_of(change.after)
-        runner = self.runners.get(uid)
-        if runner is None:
-            self._begin(body)
-        else:
-            runner.see(body)
+        runner = self.runners.get(uid_of(change.object))
+        try:
+            if change.after is None:
+                self._is_gone(change)
+            elif runner is None:
+                self._begin(change.after)
+            else:
+                runner.see(change.after)
+        except Exception:  # noqa: BLE001 - one pod's trouble is not the others'.
+            _log.exception("pod_failed", pod=name_of(change.object))
 
     def _begin(self, body: Object) -> None:
         """Take a pod that is new to this agent; what an earlier one has started goes on (AGT-2)."""
@@ -239,9 +247,10 @@ class Agent:
         """Let volumes follow their ConfigMaps and Secrets."""
         while True:
             await asyncio.sleep(REFRESH_S)
+            seen: Objects = {}
             for runner in list(self.runners.values()):
                 try:
-                    await runner.refresh()
+                    await runner.refresh(seen)
                 except OSError as error:
                     _log.warning("volume_not_written", pod=runner.name, error=str(error))
 
