@@ -249,17 +249,19 @@ def test_what_is_wrong_with_a_pod_stands_in_its_description(there: Cluster) -> N
 
 
 def test_a_pod_that_ends_slowly_is_gone_only_when_its_process_is(there: Cluster) -> None:
-    script = "trap 'sleep 1; exit 0' TERM; echo up; while :; do sleep 0.1; done"
+    script = "trap 'sleep 1; echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done"
     spec = {"containers": [{"name": "c", "image": "here", "command": ["sh", "-c", script]}]}
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "slow"}, "spec": spec}
     there.kubectl("a", "create", "-f", "-", stdin=json.dumps(body))
     there.wait(lambda: "up" in there.kubectl("b", "logs", "slow", check=False), "it has begun")
     pid = pid_of(need(there.get("a", PODS, "slow")))
+    followers = [there.start_kubectl(peer, "logs", "-f", "slow") for peer in "abc"]
 
     there.kubectl("c", "delete", "pod", "slow")
 
     assert not is_alive(pid)
-    assert there.get("a", PODS, "slow") is None or not is_alive(pid)
+    for follower in followers:  # At any peer, a follower sees the end, and ends with it.
+        assert follower.communicate(timeout=60)[0] == b"up\nbye\n"
 
 
 def test_hundreds_of_pods_come_quickly_and_then_cost_nothing(
