@@ -170,15 +170,18 @@ class ObjectCache:
         kind = self._kinds.get(stored_as)
         return kind.last if kind else self._start
 
-    def events_after(self, stored_as: str, version: int) -> list[Event]:
+    def events_after(self, stored_as: str, version: int, *, own: bool = False) -> list[Event]:
         """Return the events of a kind after a version, in order (CCH-1).
+
+        Args:
+            own: The version did not come from a client: it was minted here, however long ago.
 
         Raises: StatusError Expired (CCH-2).
         Cost: O(those returned).
         """
         kind = self._kinds.get(stored_as)
         floor = kind.floor if kind else self._start
-        if version not in self._minted or version < floor:
+        if version < floor or not (own or version in self._minted):
             raise StatusError(
                 "Expired",
                 f"resourceVersion {version} is not one that this peer gave and remembers "

@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -212,6 +213,7 @@ def informed(
         shared.start()
         stack.callback(shared.stop)
         churn.run(request.param)
+        sys.stdout.write(f"{request.param:.0f} s: {dict(churn.counts)}\n")
         assert churn.counts["kills"] > 0
         yield Informed(churn, shared, kopf)
 

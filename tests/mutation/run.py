@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 from random import Random
 
+from tests.mutation.anew import ROOT, SURVIVED
 from tests.mutation.mutants import Mutant, mutants_of
-from tests.mutation.nursery import ROOT, SURVIVED, Verdict, judge
+from tests.mutation.nursery import Verdict, judge
 
 __all__ = ["all_mutants", "sample"]
 

@@ -33,7 +33,7 @@ from crdtstate.kube.tables import table
 
 __all__ = ["WatchHandlers"]
 
-BOOKMARK_MS, _LOOK_MS = 60_000, 5_000
+BOOKMARK_MS = 60_000
 TIMEOUT_S_DEFAULT, TIMEOUT_S_MAX = 3_600.0, 86_400.0
 _LINES, _LINES_BYTES = 64, 256 << 10
 _END = "k8s.io/initial-events-end"
@@ -116,9 +116,9 @@ class WatchHandlers:
         seconds = min(options.timeout_s or TIMEOUT_S_DEFAULT, TIMEOUT_S_MAX)
         end_ms = state.backend.now_ms() + int(seconds * 1000)
         bookmark_ms = state.backend.now_ms() + BOOKMARK_MS
-        stored_as = watch.resource.stored_as
+        stored_as, own = watch.resource.stored_as, False
         while True:
-            events = state.events_after(watch.resource, cursor)
+            events, own = state.events_after(watch.resource, cursor, own=own), True
             told = (line for event in events if (line := self._event(watch, event)))
             for lines in _chunked(told):
                 yield lines
@@ -133,8 +133,8 @@ class WatchHandlers:
                 if options.bookmarks:
                     yield self._bookmark(watch, state.feed.cache.version, {})
                     continue
-            cursor = state.feed.cache.version  # Nothing happened up to here: it stays remembered.
-            due_ms = min(end_ms, bookmark_ms, now_ms + _LOOK_MS)
+            cursor = state.feed.cache.version  # Nothing happened up to here.
+            due_ms = min(end_ms, bookmark_ms)
             await state.feed.wait(stored_as, cursor, max(1, due_ms - now_ms))
 
     def _event(self, watch: _Watch, event: Event) -> bytes:

@@ -125,6 +125,21 @@ def test_a_version_that_is_no_longer_remembered_is_expired(
     assert cache.events_after("/secrets", versions[0]) == []  # Nothing of it was forgotten.
 
 
+def test_who_follows_need_not_be_remembered_while_its_kind_is_quiet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """CCH-2: a version that a client shows must be; the cursor of an open watch is our own."""
+    monkeypatch.setattr(caches, "_MINTED_MAX", 3)
+    cache = filled("a")
+    since = cache.version
+    for n in range(1, 6):
+        cache.update(key("a"), [shown(n)], NOW_MS)
+    with pytest.raises(StatusError, match="list again"):
+        cache.events_after("/secrets", since)
+    assert cache.events_after("/secrets", since, own=True) == []
+    assert len(cache.events_after(KIND, since, own=True)) == 5
+
+
 def test_the_ring_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caches, "EVENTS_BYTES_MAX", 350)
     cache = filled("a")

@@ -1,4 +1,4 @@
-"""A kopf operator that remembers what it has handled; asked by a line, it tells, as JSON."""
+"""A kopf operator that remembers what it has handled; to each line it is given it tells it."""
 
 import asyncio
 import json
@@ -11,6 +11,12 @@ import kopf
 NAMESPACE, GROUP = sys.argv[1:]
 PLACE = (GROUP, "v1", "widgets")
 HANDLED: dict[str, int] = {}
+
+
+@kopf.on.login()
+def login(**given: Any) -> Any:
+    """As the kubeconfig says, and nothing else is tried."""
+    return kopf.login_with_kubeconfig(**given)
 
 
 @kopf.on.create(*PLACE)

@@ -186,6 +186,19 @@ async def test_watches_are_bounded_in_number(tmp_path: Path) -> None:
         await api.refused("GET", f"{MAPS}?watch=1", reason="TooManyRequests")
 
 
+async def test_a_watch_ends_with_its_client_though_there_is_nothing_to_say(tmp_path: Path) -> None:
+    """FST-4."""
+    async with kube_peer(tmp_path, watches_max=1) as api:
+        async with api.watch(f"{MAPS}?watch=1"):
+            pass
+        async with asyncio.timeout(20):
+            while True:
+                async with api.session.get(f"{api.url}{MAPS}?watch=1") as answer:
+                    if answer.status == 200:
+                        break
+                await asyncio.sleep(0.05)
+
+
 async def test_a_stopping_peer_ends_its_watches_in_order(tmp_path: Path) -> None:
     async with kube_peer(tmp_path) as api, api.watch(f"{MAPS}?watch=1") as frames:
         await api.create("configmaps", config_map("a"))
