@@ -54,12 +54,22 @@ async def gather_some(writes: Sequence[Awaitable[None]]) -> None:
 
 @final
 class Controller:
-    """The worker of one registration in one process."""
+    """The worker of one registration in one process.
+
+    Args:
+        refresh: Brings the beliefs up to date, if that may matter now.
+    """
 
     def __init__(
-        self, spec: ControllerSpec, desk: Desk, membership: Membership, clock: Clock, rng: Random
+        self,
+        spec: ControllerSpec,
+        desk: Desk,
+        membership: Membership,
+        refresh: Callable[[], Awaitable[None]],
+        clock: Clock,
+        rng: Random,
     ) -> None:
-        self.spec, self._desk = spec, desk
+        self.spec, self._desk, self._refresh = spec, desk, refresh
         self._membership, self._clock = membership, clock
         self._reconciler = spec.make()
         self._queue: WorkQueue[Request] = WorkQueue()
@@ -165,6 +175,7 @@ class Controller:
 
     async def _turn(self, request: Request) -> int | None:
         """Do one reconcile; return when to come back, None for not before something changes."""
+        await self._refresh()  # While somebody is silent, who comes back is to be known at once.
         now_ms = self._clock.now_ms()
         if not self._membership.acts_on(f"{self.spec.name}/{request}", now_ms):
             return None
