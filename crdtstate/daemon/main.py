@@ -113,7 +113,7 @@ class Peer:
         token = self._auth_tokens[0] if self._auth_tokens else None
         for name, extension in load_extensions(self.config.without):
             handle = PeerHandle(
-                name=self.config.name, api=url, data=Path(self.config.data) / name,
+                name=self.config.name, api=url, data=Path(self.config.data).absolute() / name,
                 client=lambda: AsyncClient(url, auth_token=token, causal=False),
                 end_pods=self.config.end_pods, offer_pods=kube.offer_pods,
             )  # fmt: skip
