@@ -22,7 +22,7 @@ test: $(VENV)/dev.stamp clients lint types layers check ## Run every check and e
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/codespell README.md CHANGELOG.md docs crdtstate gossip
+	$(BIN)/codespell README.md CHANGELOG.md docs crdtstate gossip controllers
 
 types: $(VENV)/dev.stamp
 	$(BIN)/mypy

@@ -31,6 +31,8 @@ class PeerHandle:
     """A directory of the extension's own, on the peer's disk; not made yet."""
     client: Callable[[], AsyncClient]
     """Makes a client of this peer, and no other. `members()` tells what the peer believes."""
+    end_pods: bool
+    """Whether the processes of pods end when the peer stops in order."""
     offer_pods: Callable[[PodAccess], None]
     """Answer what the API is asked about pods of this machine: logs, and what they use."""
 

@@ -46,4 +46,7 @@ def pod_address(body: Mapping[str, Any], machine: str) -> str:
     ports = [p for c in spec.get("containers") or () for p in c.get("ports") or ()]
     if spec.get("hostNetwork") or any(p.get("hostPort") for p in ports):
         return machine
-    return _within("127.128.0.0/9", body["metadata"]["uid"]) if _is_loopback(machine) else machine
+    if not _is_loopback(machine):
+        return machine
+    # Of the machine, too: two sides of a cut can run one pod, with one uid, on two machines.
+    return _within("127.128.0.0/9", f"{machine} {body['metadata']['uid']}")

@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import final
 
 import structlog
@@ -20,7 +21,7 @@ from controllers.agent.announcing import Announcer
 from controllers.agent.desk import PodDesk
 from controllers.agent.driver import IdleDriver, ProcessDriver
 from controllers.agent.launching import Machine
-from controllers.agent.processes import bare_program
+from controllers.agent.processes import bare_program, end_processes
 from controllers.agent.proxy import ServiceProxy
 from controllers.agent.registration import Registration
 from controllers.agent.usage import memory_total_bytes, processors
@@ -33,7 +34,7 @@ __all__ = ["AgentExtension", "can_mount"]
 
 PODS_MAX = 1_000
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
-RETRY_S = 1.0
+RETRY_S, RESTART_S = 1.0, 5.0
 _TRY_MOUNTS = "from controllers.agent.mounts import enter_namespace; enter_namespace()"
 _log = structlog.get_logger("controllers.agent")
 
@@ -45,30 +46,40 @@ class AgentExtension:
     def __init__(self) -> None:
         self._task: asyncio.Task[None] | None = None
         self._client: AsyncClient | None = None
+        self._ending: Path | None = None
 
     async def start(self, peer: PeerHandle) -> None:
         """Begin. Raises: OSError where there is no /proc or the directory cannot be made."""
         if not sys.platform.startswith("linux"):
             _log.warning("agent_not_started", reason=f"it needs Linux, this is {sys.platform}")
             return
-        (peer.data / "pods").mkdir(parents=True, exist_ok=True)
+        pods = peer.data / "pods"
+        pods.mkdir(parents=True, exist_ok=True)
+        # Root's pods can be other users', who must get to their own files, and list nothing.
+        pods.chmod(0o711 if os.getuid() == 0 else 0o700)
+        self._ending = pods if peer.end_pods else None
         self._client = peer.client()
         self._task = asyncio.get_running_loop().create_task(self._run(peer, self._client))
 
     async def stop(self) -> None:
-        """End all tasks. The processes of the pods go on."""
+        """End all tasks. The processes of the pods go on, unless they are to end with the peer."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
         if self._client is not None:
             await self._client.close()
+        if self._ending is not None:
+            await end_processes(self._ending)
 
     async def _run(self, peer: PeerHandle, client: AsyncClient) -> None:
-        try:
-            await run_agent(peer, client)
-        except Exception:  # noqa: BLE001 - the peer goes on; the log says why its pods do not.
-            _log.exception("agent_failed")
+        """Run an agent; one that fails is logged and replaced, and adopts what the last one ran."""
+        while True:
+            try:
+                await run_agent(peer, client)
+            except Exception:  # noqa: BLE001 - a supervisor: it restarts what failed.
+                _log.exception("agent_failed")
+            await asyncio.sleep(RESTART_S)
 
 
 async def run_agent(peer: PeerHandle, client: AsyncClient) -> None:

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, final
 
 import controllers
-from controllers.agent.records import Attempt, write_json
+from controllers.agent.records import Attempt, PodDirectory, write_json
 from controllers.agent.shim import read_start_ticks
 
-__all__ = ["Processes", "StartError", "bare_program"]
+__all__ = ["Processes", "StartError", "bare_program", "end_processes", "send_signal"]
 
 LOG_BYTES_MAX, LOG_FILES_MAX = 10 << 20, 5
 START_S = 60.0
+END_S, END_LOOK_S = 3.0, 0.2
 _SHIM = "from controllers.agent.shim import main; main(sys.argv[1])"
 _ROOT = str(Path(controllers.__file__).parents[1])
 _BARE = """
@@ -60,11 +61,13 @@ class Processes:
 
         Raises: StartError.
         """
+        run = attempt.run
+        if run is not None and self.watch(attempt, run):
+            return run  # An earlier start that took too long has succeeded after all.
         try:
             attempt.path.mkdir(parents=True, exist_ok=True)
-            for stale in attempt.path.iterdir():
-                if stale.suffix == ".json":
-                    stale.unlink()
+            for stale in attempt.path.glob("*.json"):
+                stale.unlink()
             limits = {"log_bytes_max": LOG_BYTES_MAX, "log_files_max": LOG_FILES_MAX}
             write_json(attempt.path / "launch.json", {**launch, **limits})
             process = await asyncio.create_subprocess_exec(
@@ -75,7 +78,7 @@ class Processes:
             async with asyncio.timeout(START_S):
                 await process.wait()
         except (OSError, TimeoutError) as error:
-            raise StartError("shim", f"the supervisor cannot be started: {error}") from error
+            raise StartError("shim", f"the supervisor cannot be started: {error!r}") from error
         failure, run = attempt.failure(), attempt.run
         if failure is not None:
             raise StartError(failure["stage"], failure["error"])
@@ -105,21 +108,6 @@ class Processes:
         os.close(fd)
         self._ended(attempt)
 
-    def signal(self, attempt: Attempt, name: str) -> None:
-        """Send TERM or KILL to a process, if it is there (PRC-1)."""
-        run = attempt.run
-        if run is None:
-            return
-        number = signal.SIGKILL if name == "KILL" else signal.SIGTERM
-        with contextlib.suppress(OSError):
-            fd = os.pidfd_open(run["pid"])
-            try:
-                # The shim is there, so no other process has been given the pid.
-                if attempt.is_alive(run) and read_start_ticks(run["pid"]) == run["start_ticks"]:
-                    signal.pidfd_send_signal(fd, number)
-            finally:
-                os.close(fd)
-
     def close(self) -> None:
         """Watch no more. The processes go on."""
         loop = asyncio.get_running_loop()
@@ -127,3 +115,44 @@ class Processes:
             loop.remove_reader(fd)
             os.close(fd)
         self._watched.clear()
+
+
+def send_signal(attempt: Attempt, name: str) -> None:
+    """Send TERM or KILL to a process, if it is there (PRC-1)."""
+    run = attempt.run
+    if run is None:
+        return
+    number = signal.SIGKILL if name == "KILL" else signal.SIGTERM
+    with contextlib.suppress(OSError):
+        fd = os.pidfd_open(run["pid"])
+        try:
+            # While its shim is there, no other process has been given the pid.
+            if attempt.is_alive(run) and read_start_ticks(run["pid"]) == run["start_ticks"]:
+                signal.pidfd_send_signal(fd, number)
+        finally:
+            os.close(fd)
+
+
+async def end_processes(pods: Path) -> None:
+    """End every process of every pod: SIGTERM, and after a few seconds SIGKILL.
+
+    What is recorded stays, so that a later agent sees how they have ended, and starts them again.
+    """
+    for name in ("TERM", "KILL"):
+        deadline_s = asyncio.get_running_loop().time() + END_S
+        while left := _alive(pods):
+            for attempt in left:
+                send_signal(attempt, name)
+            if asyncio.get_running_loop().time() > deadline_s:
+                break
+            await asyncio.sleep(END_LOOK_S)
+
+
+def _alive(pods: Path) -> list[Attempt]:
+    return [
+        attempt
+        for directory in PodDirectory.all(pods)
+        for container in directory.containers()
+        for attempt in directory.attempts(container)[-1:]
+        if (run := attempt.run) is not None and attempt.is_alive(run)
+    ]

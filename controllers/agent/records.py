@@ -146,6 +146,11 @@ class PodDirectory:
         """Return the working directory of a container."""
         return self.path / "containers" / container / "work"
 
+    def containers(self) -> list[str]:
+        """Return the containers that have a directory here."""
+        place = self.path / "containers"
+        return sorted(p.name for p in place.iterdir()) if place.is_dir() else []
+
     def attempt(self, container: str, number: int) -> Attempt:
         """Return the directory of one process; not made yet when it is new."""
         return Attempt(self.path / "containers" / container / str(number), container, number)
@@ -176,17 +181,16 @@ class PodDirectory:
             *(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()),
         ]  # fmt: skip
         shown = {known["name"]: known for known in every}
-        place = self.path / "containers"
-        for path in sorted(place.iterdir()) if place.is_dir() else ():
-            attempts = self.attempts(path.name)
+        for name in self.containers():
+            attempts = self.attempts(name)
             run = attempts[-1].run if attempts else None
             if run is None:
                 continue
             latest, before = attempts[-1], attempts[-2] if len(attempts) > 1 else None
             container_id = latest.container_id(run)
-            known = shown.get(path.name, {})
+            known = shown.get(name, {})
             same = known.get("containerID") == container_id
-            yield path.name, History(
+            yield name, History(
                 attempt=latest.number, crashes=int(latest.launch.get("crashes", 0)),
                 container_id=container_id, started_ms=run["started_ms"],
                 last=before.to_ended() if before is not None else None,

@@ -5,9 +5,15 @@ its way. A dependent goes only when the deletion of each of its owners is known:
 this uid was deleted; or the owner is nowhere while, for a minute, every member was heard, so that
 what any of them has is here.
 
+So does what the other side of a cut created in a namespace that this side deleted meanwhile. Here
+"not here" is "gone": whoever made the object saw the namespace, and no peer shows an effect without
+its cause.
+
 Invariants:
     COL-1  Nothing is removed because an owner is not seen.
-    COL-2  An owner that is deleted in the foreground goes after the dependents that block it.
+    COL-2  An owner that is deleted in the foreground goes after the dependents that block it; in a
+           ring of owners nobody blocks.
+    COL-3  What is in a namespace goes when one peer shows it and, asked later, not the namespace.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,6 +46,7 @@ Fate = Literal["here", "deleted", "unknown"]
 SURE_MS = 60_000
 """How long every member must be heard, and an owner be nowhere, before it counts as deleted."""
 _AGAIN_MS = 15_000
+_RING_MAX = 1_000
 
 
 @final
@@ -53,6 +60,10 @@ class CollectorState:
     """What is known of each of its owners, by uid."""
     dependents: Sequence[tuple[Kind, Object]] = ()
     """What names it as an owner; asked for only when it is being deleted."""
+    in_ring: bool = False
+    """Whether it depends on itself, through others."""
+    stray: bool = False
+    """Whether its namespace was deleted."""
 
 
 def plan(state: CollectorState) -> list[Action]:
@@ -64,6 +75,8 @@ def plan(state: CollectorState) -> list[Action]:
         if has_finalizer(body, FOREGROUND):
             return _in_foreground(state)
         return []
+    if state.stray:
+        return [removal(state.kind, body, propagation="Background")]
     owners = owners_of(body)
     gone = [o for o in owners if state.fates.get(str(o.get("uid"))) == "deleted"]
     if not gone:
@@ -75,7 +88,16 @@ def plan(state: CollectorState) -> list[Action]:
 
 def _disowned(kind: Kind, body: Object, uids: Iterable[str]) -> Patch:
     left = [o for o in owners_of(body) if str(o.get("uid")) not in set(uids)]
-    metadata = {"ownerReferences": left, "resourceVersion": meta(body)["resourceVersion"]}
+    return _with_owners(kind, body, left)
+
+
+def _unblocking(kind: Kind, body: Object) -> Patch:
+    owners = [{**owner, "blockOwnerDeletion": False} for owner in owners_of(body)]
+    return _with_owners(kind, body, owners)
+
+
+def _with_owners(kind: Kind, body: Object, owners: Sequence[Object]) -> Patch:
+    metadata = {"ownerReferences": owners, "resourceVersion": meta(body)["resourceVersion"]}
     return Patch(
         kind=kind, namespace=namespace_of(body), name=name_of(body), patch={"metadata": metadata}
     )
@@ -97,6 +119,8 @@ def _let_go(state: CollectorState) -> list[Action]:
 
 def _in_foreground(state: CollectorState) -> list[Action]:
     uid = uid_of(state.body)
+    if state.in_ring and any(o.get("blockOwnerDeletion") for o in owners_of(state.body)):
+        return [_unblocking(state.kind, state.body)]
     blocking = [
         body
         for _, body in state.dependents
@@ -132,6 +156,27 @@ def _dependents(uid: str, caches: Caches) -> list[tuple[Kind, Object]]:
     return list(found.values())
 
 
+def _is_in_ring(uid: str, caches: Caches) -> bool:
+    """Whether an object is among its own dependents' dependents. Cost: O(those), bounded."""
+    seen: dict[str, None] = {uid: None}
+    waiting = [uid]
+    while waiting and len(seen) < _RING_MAX:
+        for _, body in _dependents(waiting.pop(), caches):
+            below = uid_of(body)
+            if below == uid:
+                return True
+            if below not in seen:
+                seen[below] = None
+                waiting.append(below)
+    return False
+
+
+def _seems_stray(body: Object, caches: Caches) -> bool:
+    """Whether the namespace is not seen; its informer may be late, so that the peer is asked."""
+    namespace = namespace_of(body)
+    return bool(namespace) and caches[NAMESPACES].get(Request("", namespace)) is None
+
+
 def _owner_key(owner: Mapping[str, object], namespace: str, caches: Caches) -> Request | None:
     group = str(owner.get("apiVersion", "")).rpartition("/")[0]
     kind = next((k for k in caches if k.kind == owner.get("kind") and k.group == group), None)
@@ -141,11 +186,20 @@ def _owner_key(owner: Mapping[str, object], namespace: str, caches: Caches) -> R
 
 
 def concerned(change: Change, caches: Caches) -> Iterable[Request]:
-    """An object with owners, or marked; the dependents of one that goes; an owner that waits."""
+    """An object with owners, marked, or astray; dependents of one that goes; an owner that waits.
+
+    Cost: of a namespace that goes, O(kinds + what is in it).
+    """
     found: dict[Request, None] = {}
     body, after = change.object, change.after
-    if after is not None and (owners_of(after) or is_deleting(after)):
+    if after is not None and (
+        owners_of(after) or is_deleting(after) or _seems_stray(after, caches)
+    ):
         found[key_of(change.kind, after)] = None
+    if after is None and change.kind == NAMESPACES:
+        for kind, cache in caches.items():
+            for left in cache.list(name_of(body)) if kind.namespaced else ():
+                found[key_of(kind, left)] = None
     if after is None:
         for kind, dependent in _dependents(uid_of(body), caches):
             found[key_of(kind, dependent)] = None
@@ -176,6 +230,7 @@ class Collector:
         if not scope.view.settled:
             return Result(_AGAIN_MS)
         kind = found[0].kind
+        stray = _seems_stray(body, scope.caches) and await self._is_stray(body, scope)
         fates: dict[str, Fate] = {}
         for owner in owners_of(body) if not is_deleting(body) else ():
             fates[str(owner.get("uid"))] = await self._fate(owner, namespace_of(body), scope)
@@ -184,9 +239,16 @@ class Collector:
             dependents = _dependents(uid_of(body), scope.caches)
             # Before it is let go for ever, what the peer shows is asked: a cache may be late.
             dependents = dependents or await self._fetched(kind, body, scope)
-        state = CollectorState(kind=kind, body=body, fates=fates, dependents=dependents)
+        in_ring = has_finalizer(body, FOREGROUND) and _is_in_ring(uid_of(body), scope.caches)
+        state = CollectorState(
+            kind=kind, body=body, fates=fates, dependents=dependents, in_ring=in_ring, stray=stray
+        )
         await scope.perform(plan(state))
         return Result(_AGAIN_MS) if "unknown" in fates.values() else DONE
+
+    async def _is_stray(self, body: Object, scope: Scope) -> bool:
+        there = await scope.fetch(NAMESPACES)
+        return namespace_of(body) not in map(name_of, there)  # COL-3
 
     async def _fetched(self, kind: Kind, owner: Object, scope: Scope) -> list[tuple[Kind, Object]]:
         found: list[tuple[Kind, Object]] = []

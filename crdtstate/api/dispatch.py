@@ -22,6 +22,7 @@ from crdtstate.api.kube.server import KubeApi
 from crdtstate.api.ports import Backend
 from crdtstate.api.watching import WatchHandler
 from crdtstate.errors import CrdtstateError, NotFoundError
+from crdtstate.replica.events import Outcome
 from crdtstate.store.watch import format_revision
 
 __all__ = ["Dispatcher"]
@@ -46,6 +47,34 @@ class MethodError(CrdtstateError):
 
 
 @final
+class _Settled:
+    """Takes the outcome of a write and answers it; to a backend it is a future of nobody's."""
+
+    __slots__ = ("_answer", "_reply")
+
+    def __init__(
+        self, answer: Callable[[Outcome], Response], reply: Callable[[Response], None]
+    ) -> None:
+        self._answer, self._reply = answer, reply
+
+    def done(self) -> bool:
+        """Nobody gives up waiting: a client that has gone is not answered."""
+        return False
+
+    def set_result(self, outcome: Outcome) -> None:
+        """The write is durable where it was asked for."""
+        try:
+            response = self._answer(outcome)
+        except CrdtstateError as error:
+            response = error_response(error)
+        self._reply(response)
+
+    def set_exception(self, error: CrdtstateError) -> None:
+        """The write was refused, or not enough replicas have it in time."""
+        self._reply(error_response(error))
+
+
+@final
 class Dispatcher:
     """Routes of one peer.
 
@@ -60,6 +89,7 @@ class Dispatcher:
         self._backend, self._kube = backend, kube
         self._auth_tokens = tuple(token.encode() for token in auth_tokens)
         keys, cluster = KeyHandlers(backend), ClusterHandlers(backend)
+        self._keys = keys
         self.watching = WatchHandler(backend)
         self._keyed: dict[bytes, dict[str, Handler]] = {
             b"kv": {"PUT": keys.put, "GET": keys.get, "HEAD": keys.get, "DELETE": keys.delete},
@@ -104,8 +134,36 @@ class Dispatcher:
                 response = await self._handle(request)
         except CrdtstateError as error:
             response = error_response(error)
-        backend = self._backend
-        headers = response.headers
+        return self._signed(response)
+
+    def quick(self, request: Request, body: bytes, reply: Callable[[Response], None]) -> bool:
+        """Answer a common request without a task: at once, or when its write is durable.
+
+        False: nothing was done, and `handle` has to, since the request must wait for something.
+        """
+        try:
+            self._authorize(request)
+            backend, token = self._backend, request.headers.get("Crdtstate-Token")
+            if token and token != backend.token and not backend.covers(token):
+                return False
+            if request.method == "GET":
+                if len(request.path) <= len(b"/kv/") or not backend.is_announced:
+                    return False  # A listing; or API-3.
+                reply(self._signed(self._keys.read(request)))
+                return True
+            read = self._keys.put_write if request.method == "PUT" else self._keys.transaction_write
+            write = read(request, body)
+            settled = _Settled(write.answer, lambda response: reply(self._signed(response)))
+            backend.begin(
+                settled, write.operations, write.conditions, write.replicas, write.timeout_ms
+            )  # fmt: skip
+        except CrdtstateError as error:
+            reply(self._signed(error_response(error)))
+        return True
+
+    def _signed(self, response: Response) -> Response:
+        """Add what every answer carries (API-2)."""
+        backend, headers = self._backend, response.headers
         headers["Crdtstate-Peer"] = backend.name
         headers["Crdtstate-Token"] = backend.token
         headers["Crdtstate-Revision"] = format_revision(backend.origin, backend.revision)

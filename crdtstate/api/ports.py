@@ -132,6 +132,23 @@ class Backend(Protocol):
         Raises: every CrdtstateError that a write can meet.
         """
 
+    def begin(
+        self,
+        request: Any,
+        operations: Sequence[ops.Intent],
+        preconditions: Sequence[ops.Precondition],
+        replicas: int | str,
+        timeout_ms: int,
+    ) -> None:
+        """Do what `submit` does for `request`, which is settled as a future would be."""
+
+    def covers(self, token: str) -> bool:
+        """Whether the durable state includes `token`. Raises: InvalidError (invalid_token)."""
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether `announced` would return at once."""
+
     async def wait_covered(self, token: str, timeout_ms: int) -> None:
         """Return once the durable state includes `token`.
 

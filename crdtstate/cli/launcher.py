@@ -64,7 +64,13 @@ class Look:
 
 
 def plan_peers(
-    count: int, base_port: int, data: Path, *, dev: bool, without: Sequence[str] = ()
+    count: int,
+    base_port: int,
+    data: Path,
+    *,
+    dev: bool,
+    without: Sequence[str] = (),
+    end_pods: bool = False,
 ) -> list[Plan]:
     """Return the plans of peers a, b, c…: API on base_port + 10 n, gossip on the port above."""
     host = "127.0.0.1"
@@ -82,6 +88,8 @@ def plan_peers(
             arguments += ["--without", extension]
         if dev:
             arguments.append("--dev")
+        if end_pods:
+            arguments.append("--end-pods")
         port = base_port + 10 * n
         plans.append(Plan(name, host, port, port + 1, data / name, tuple(arguments)))
     return plans

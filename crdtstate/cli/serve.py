@@ -27,6 +27,10 @@ _LEVELS = ["debug", "info", "warning", "error"]
     "--without", multiple=True, metavar="NAME",
     help="Extension not to run inside, such as controllers or agent; all for none; repeatable.",
 )  # fmt: skip
+@click.option(
+    "--end-pods/--keep-pods", default=None,
+    help="What becomes of the processes of pods when the peer stops.  [default: keep]",
+)  # fmt: skip
 @click.option("--key-bytes-max", type=int)
 @click.option("--value-bytes-max", type=int)
 @click.option("--transaction-bytes-max", type=int)

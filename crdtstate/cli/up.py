@@ -44,12 +44,13 @@ _FIRST_PERIOD_S = 0.2  # Until all are ready.
 def up(peers: int, base_port: int, data: Path, dev: bool, without: tuple[str, ...]) -> int:
     """Run peers a, b, c… on this machine: API on 7480, 7490, 7500…, gossip on the port above.
 
-    Ctrl-C stops them. What they keep stays in --data; run it again and they go on.
+    Ctrl-C stops them, and the processes of pods with them. What they keep stays in --data; run it
+    again and they go on.
     """
     from crdtstate.cli.kubeconfig import write_kubeconfig
     from crdtstate.storage.keyfile import load_or_create_keys
 
-    plans = plan_peers(peers, base_port, data, dev=dev, without=without)
+    plans = plan_peers(peers, base_port, data, dev=dev, without=without, end_pods=True)
     check_ports(plans)
     data.mkdir(parents=True, exist_ok=True)
     load_or_create_keys(data / "cluster.keys")

@@ -10,14 +10,14 @@ Invariants:
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import structlog
 
 from crdtstate.api.ports import Cluster, NoCluster
 from crdtstate.crdt.dots import covers_all, missing
 from crdtstate.daemon.committer import Committer, Done, ThreadCommitter
-from crdtstate.daemon.outgoing import Outgoing
+from crdtstate.daemon.outgoing import Links, Outgoing
 from crdtstate.errors import BehindError, CrdtstateError, StorageError, UnavailableError
 from crdtstate.replica import events as ev
 from crdtstate.replica.machine import Replica
@@ -32,25 +32,6 @@ from gossip import PAYLOAD_BYTES_MAX, Member
 __all__ = ["Driver", "Links", "system_wall_ms"]
 
 _log = structlog.get_logger("crdtstate.daemon")
-
-
-class Links(Protocol):
-    """What the driver needs of gossip."""
-
-    def linked(self) -> list[str]:
-        """Return the names with an open link."""
-
-    def send(self, name: str, payload: bytes) -> bool:
-        """Queue one payload; False when the link has no room or is gone."""
-
-    async def wait_writable(self, name: str) -> None:
-        """Return once the link's buffer has room again, or the link is gone."""
-
-    def digest_changed(self) -> None:
-        """The digest that probes carry is another."""
-
-    def forget(self, name: str) -> None:
-        """Never admit this member again."""
 
 
 def system_wall_ms() -> int:
@@ -333,9 +314,24 @@ class Driver:
     ) -> ev.Outcome:
         """Commit one transaction; see the port."""
         request: asyncio.Future[ev.Outcome] = self._loop.create_future()
+        self.begin(request, operations, preconditions, replicas, timeout_ms)
+        return await request
+
+    def begin(
+        self,
+        request: Any,
+        operations: Sequence[ops.Intent],
+        preconditions: Sequence[ops.Precondition],
+        replicas: int | str,
+        timeout_ms: int,
+    ) -> None:
+        """Commit one transaction for `request`; see the port."""
         deadline_ms = 0 if replicas == 1 else self.now_ms() + timeout_ms
         self.step(ev.Submit(request, operations, preconditions, replicas, deadline_ms))
-        return await request
+
+    def covers(self, token: str) -> bool:
+        """Whether the durable state includes the token."""
+        return covers_all(self.replica.shown.vector, decode_token(token))
 
     async def forget(self, name: str) -> ev.Outcome:
         """Forget a member for good."""
@@ -369,11 +365,13 @@ class Driver:
 
     async def announced(self) -> None:
         """Return once all that `storage` holds by now is covered by the token."""
-        if not self.replica.committing:
-            return
-        revision, _ = read_revision(self.storage)
-        while self.revision < revision:
+        while not self.is_announced:
             await self._wait_change(None)
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether the token covers all that `storage` holds by now."""
+        return not self.replica.committing or read_revision(self.storage)[0] <= self.revision
 
     async def wait_revision(self, after: int, timeout_ms: int) -> bool:
         """Return True once the durable revision is greater than `after`."""

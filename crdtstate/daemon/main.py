@@ -36,6 +36,7 @@ from crdtstate.storage.layout import DataDirectory
 from crdtstate.storage.rocks import RocksStorage
 
 ORPHAN_STOP_S = 20.0
+GC_THRESHOLDS = (20_000, 50, 100)
 
 __all__ = ["Peer", "run"]
 
@@ -53,6 +54,7 @@ class Peer:
         self._exit = contextlib.AsyncExitStack()
         self.driver: Driver | None = None
         self.feed: Feed | None = None
+        self.kube: KubeApi | None = None
 
     async def start(self) -> None:
         """Start everything. Raises: StorageError, InvalidError, UnavailableError."""
@@ -80,7 +82,7 @@ class Peer:
             config, storage, self._keeper(directory, storage, key_path, cluster_id, keys),
             self._auth_tokens, Surroundings(relay=relay),
         )  # fmt: skip
-        self.driver, self.feed = peer.driver, peer.feed
+        self.driver, self.feed, self.kube = peer.driver, peer.feed, peer.kube
         # Before it has started, to stop it is harmless, and the driver's thread needs it.
         self._exit.push_async_callback(peer.stop)
         await peer.start()
@@ -111,9 +113,9 @@ class Peer:
         token = self._auth_tokens[0] if self._auth_tokens else None
         for name, extension in load_extensions(self.config.without):
             handle = PeerHandle(
-                name=self.config.name, api=url, data=Path(self.config.data) / name,
+                name=self.config.name, api=url, data=Path(self.config.data).absolute() / name,
                 client=lambda: AsyncClient(url, auth_token=token, causal=False),
-                offer_pods=kube.offer_pods,
+                end_pods=self.config.end_pods, offer_pods=kube.offer_pods,
             )  # fmt: skip
             self._exit.push_async_callback(_quietly, name, extension.stop)
             await _quietly(name, partial(extension.start, handle))
@@ -251,9 +253,11 @@ async def run(config: PeerConfig, *, stop_with_stdin: bool = False) -> int:
     peer = Peer(config)
     await peer.start()
     assert peer.driver is not None
-    # What is there now stays: collections need not look at it again.
+    # What is there now stays: collections need not look at it again. What comes lives for a batch,
+    # and nearly all of it goes by counting; cycles are looked for seldom.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     settling = loop.create_task(_keep_objects(peer.feed))
     waits = [
         loop.create_task(stop.wait()),

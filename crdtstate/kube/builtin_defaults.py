@@ -61,6 +61,19 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     _APPS + "DeploymentStrategy": {"type": "RollingUpdate"},
     _APPS + "RollingUpdateDeployment": {"maxUnavailable": "25%", "maxSurge": "25%"},
     _APPS + "ReplicaSetSpec": {"replicas": 1},
+    # Counts that upstream always writes, being plain numbers in Go: a status of which only a
+    # condition is known is whole with them.
+    _APPS + "ReplicaSetStatus": {"replicas": 0},
+    _APPS + "StatefulSetStatus": {"replicas": 0, "availableReplicas": 0},
+    _APPS + "DaemonSetStatus": {
+        "currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0,
+        "numberReady": 0,
+    },
+    _CORE + "ReplicationControllerStatus": {"replicas": 0},
+    "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerStatus": {"desiredReplicas": 0},
+    "io.k8s.api.policy.v1.PodDisruptionBudgetStatus": {
+        "currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0,
+    },
     _APPS + "StatefulSetSpec": {
         "replicas": 1, "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady",
         "updateStrategy": {},

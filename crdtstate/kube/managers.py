@@ -20,6 +20,7 @@ __all__ = ["MANAGED", "entry_cells", "joined_entry", "managers_of", "owners_of"]
 
 MANAGED = "@managed"
 _NAMED = ("manager", "operation", "apiVersion", "subresource")
+_HELD = ("fieldsV1", "time")
 _encode_json = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -30,7 +31,7 @@ def entry_cells(entries: Iterable[Any]) -> dict[Path, dict[str, Any]]:
         if type(entry) is not dict:
             continue
         name = _encode_json([entry.get(part) or "" for part in _NAMED]).decode()
-        value = {k: entry[k] for k in ("fieldsV1", "time") if entry.get(k) is not None}
+        value = {k: entry[k] for k in _HELD if entry.get(k) is not None}
         cells[MANAGED, name] = value
     return cells
 
@@ -59,19 +60,25 @@ def _entry(name: str, cell: Cell) -> dict[str, Any] | None:
 
 
 def joined_entry(cell: Cell) -> dict[str, Any]:
-    """Return the union of a register's siblings: {fieldsV1, time}, as far as there."""
+    """Return the union of a register's siblings: {fieldsV1, time}, as far as there.
+
+    In this order, however many there are: what peers show is compared as text.
+    """
     values = [value_of(cell[dot][1]) for dot in sorted(cell)]
     entries = [value for value in values if type(value) is dict]
-    if len(entries) < 2:
-        return entries[0] if entries else {}
     joined: dict[str, Any] = {}
-    fields = FieldSet()
-    for entry in entries:
-        with suppress(ValueError):  # Of a peer that is none of ours.
-            fields = fields.union(FieldSet.from_v1(entry.get("fieldsV1")))
-        if type(entry.get("time")) is str:
-            joined["time"] = max(entry["time"], joined.get("time", ""))
-    joined["fieldsV1"] = fields.to_v1()
+    times = [e["time"] for e in entries if type(e.get("time")) is str]
+    if times:
+        joined["time"] = max(times)
+    fields = [e["fieldsV1"] for e in entries if type(e.get("fieldsV1")) is dict]
+    if len(fields) == 1:
+        joined["fieldsV1"] = fields[0]
+    elif fields:
+        union = FieldSet()
+        for some in fields:
+            with suppress(ValueError):  # Of a peer that is none of ours.
+                union = union.union(FieldSet.from_v1(some))
+        joined["fieldsV1"] = union.to_v1()
     return joined
 
 

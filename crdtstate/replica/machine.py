@@ -152,7 +152,7 @@ class Replica:
             self._enter_replica_set()
         if self._backlog:
             self._drain_backlog(effects)
-        idle = self._in_flight is None and not self.store.outbox
+        idle = self._in_flight is None and self.store.is_quiet
         if standing.lost and not standing.asked and idle:  # REP-5
             standing.asked = True
             effects.append(ev.NewIdentity(standing.reason))

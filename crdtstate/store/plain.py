@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from typing import NamedTuple, final
 
 from crdtstate.crdt.codec import head, register_dot_prefix, register_prefix, split_register
-from crdtstate.crdt.dots import Dot
 from crdtstate.errors import InvalidError, TooLargeError
 from crdtstate.store import operations as ops
 from crdtstate.store.limits import Limits, check_key
 from crdtstate.store.table import Table
 from crdtstate.store.transaction import Transaction
 
-__all__ = ["Puts", "Row", "plan_puts", "rows_of_puts"]
+__all__ = ["Plan", "Row", "plan_puts", "read_puts", "rows_of_puts"]
+
 
 Row = tuple[bytes, bytes, bytes]
 """Record id, bytes before (empty: it was not there), bytes after."""
@@ -30,24 +30,23 @@ _CHANGE_BYTES = 24  # As the planner counts a change's own size.
 
 
 @final
-class Puts(NamedTuple):
-    """A planned transaction."""
+class Plan(NamedTuple):
+    """What one request of puts does."""
 
     rows: list[Row]
     changes: list[bytes]  # encoded
     results: list[bytes]  # the register that each put finds or leaves
 
 
-def plan_puts(
-    table: Table, dot: Dot, stamp: int, operations: Sequence[ops.Intent], limits: Limits
-) -> Puts | None:
-    """Plan a transaction of puts, or return None when the general way has to."""
-    wanted = _read_puts(operations, limits)
-    if wanted is None or (
-        table.has_graves and any(table.grave(r[:-1]) is not None for r in wanted)
-    ):
+def plan_puts(table: Table, prefix: bytes, wanted: dict[bytes, bytes]) -> Plan | None:
+    """Plan a request of puts, or return None when the general way has to.
+
+    Args:
+        prefix: What its registers start with: dot and stamp of the transaction.
+        wanted: Of `read_puts`.
+    """
+    if table.has_graves and any(table.grave(r[:-1]) is not None for r in wanted):
         return None
-    prefix = register_prefix(dot, stamp)
     rows: list[Row] = []
     changes: list[bytes] = []
     results: list[bytes] = []
@@ -68,10 +67,10 @@ def plan_puts(
         changes.append(
             b"\x84" + head(0x40, len(record_id)) + record_id + b"\x80" + content + observed
         )
-    return Puts(rows, changes, results)
+    return Plan(rows, changes, results)
 
 
-def _read_puts(operations: Sequence[ops.Intent], limits: Limits) -> dict[bytes, bytes] | None:
+def read_puts(operations: Sequence[ops.Intent], limits: Limits) -> dict[bytes, bytes] | None:
     """Return record id to life value; None for anything but puts of different keys in bounds.
 
     What is out of bounds is refused the general way, with its reason.

@@ -15,7 +15,7 @@ Invariants:
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, final
+from typing import NamedTuple, final
 
 import msgspec
 
@@ -26,16 +26,16 @@ from crdtstate.crdt.record import LIFE, apply_drops, apply_set, winner
 from crdtstate.store import operations as ops
 from crdtstate.store.index import Index
 from crdtstate.store.limits import Limits
-from crdtstate.store.plain import plan_puts, rows_of_puts
+from crdtstate.store.plain import rows_of_puts
 from crdtstate.store.planner import Planner
 from crdtstate.store.ports import Batch, Family, Storage
+from crdtstate.store.puts import Committed, Puts
 from crdtstate.store.table import Table
 from crdtstate.store.transaction import (
     Change,
     Frame,
     Transaction,
     encode_body,
-    join_body,
     split_record_id,
 )
 from crdtstate.store.views import decode_life
@@ -53,16 +53,6 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     event_entries_max: int = 200_000
     event_age_ms_max: int = 24 * 3_600_000
     held_max: int = 4096
-
-
-@final
-class Committed(NamedTuple):
-    """What a submitted intent became; `seq` is None when nothing had to change."""
-
-    seq: int | None
-    revision: int
-    changed: int
-    results: list[Any]
 
 
 @final
@@ -99,6 +89,7 @@ class Store:
         self._news: dict[int, None] = dict.fromkeys(
             o for o in sorted(self.index.vector) if o != origin
         )
+        self._puts = Puts(self)
         # Keys changed while a join is being prepared in slices; see catchup.Joiner.
         self.touched_during_join: dict[bytes, None] | None = None
 
@@ -107,9 +98,23 @@ class Store:
         """What this replica covers, the open batch included."""
         return self.index.vector
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing of this replica's own waits to be durable."""
+        return not self.outbox and self.is_settled
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether table and vector agree: no transaction is open."""
+        return not self._puts.is_open
+
+    def settle(self) -> None:
+        """End the open transaction, if there is one: it is in the vector from now on."""
+        self._puts.settle()
+
     def adopt_origin(self, origin: int) -> None:
         """Write under a new identity from now on. The open batch must hold nothing of the old."""
-        assert not self.outbox, "REP-1"
+        assert self.is_quiet, "REP-1"
         self.origin = origin
         self._news = dict.fromkeys(o for o in sorted(self.vector) if o != origin)
 
@@ -127,9 +132,10 @@ class Store:
             nothing has changed then.
         """
         if not preconditions and operations and type(operations[0]) is ops.Put:
-            committed = self._submit_puts(operations, wall_ms)
+            committed = self._puts.submit(operations, wall_ms)
             if committed is not None:
                 return committed
+        self._puts.settle()
         planner = self._planner(wall_ms)
         for condition in preconditions:
             planner.require(condition)
@@ -137,29 +143,11 @@ class Store:
             planner.plan(operation)
         return self._commit(planner, wall_ms)
 
-    def _submit_puts(self, operations: Sequence[ops.Intent], wall_ms: int) -> Committed | None:
-        """Commit puts of plain registers; None: nothing is done, the general way has to."""
-        dot = (self.origin, self.vector.get(self.origin, 0) + 1)
-        stamp = self.clock.next(wall_ms)
-        puts = plan_puts(self.table, dot, stamp, operations, self.config.limits)
-        if puts is None:
-            return None
-        self.clock.tick(wall_ms)
-        if not puts.rows:
-            return Committed(None, self.index.revision, 0, puts.results)
-        count = len(puts.rows)
-        self._send(dot[1], join_body(stamp, self._take_news(), count, puts.changes))
-        self.table.put_registers(puts.rows)
-        touched = [row[0] for row in puts.rows]
-        if self.touched_during_join is not None:
-            self.touched_during_join.update(dict.fromkeys(touched))
-        self.index.record(dot, touched, [], wall_ms)
-        return Committed(dot[1], self.index.revision, count, puts.results)
-
     def submit_system(
         self, operations: Iterable[tuple[bytes, ops.Operation]], wall_ms: int
     ) -> Committed:
         """Commit operations on keys of the system's own, which no client can name."""
+        self._puts.settle()
         planner = self._planner(wall_ms)
         for key, operation in operations:
             planner.plan_at(key, operation)
@@ -179,8 +167,8 @@ class Store:
         changes = list(planner.changes.values())
         if not changes:
             return Committed(None, self.index.revision, 0, planner.results)
-        past = self._take_news()
-        self._send(planner.dot[1], encode_body(planner.stamp, past, changes))
+        past = self.take_news()
+        self.enter(planner.dot[1], encode_body(planner.stamp, past, changes))
         touched = list(dict.fromkeys(change.record_id for change in changes))
         for record_id in touched:
             record = planner.records.get(record_id)
@@ -193,20 +181,21 @@ class Store:
         self._finish(Transaction(planner.dot, planner.stamp, past, changes), touched, wall_ms)
         return Committed(planner.dot[1], self.index.revision, len(changes), planner.results)
 
-    def _take_news(self) -> dict[int, int]:
+    def take_news(self) -> dict[int, int]:
         """Return the entries that the next own transaction must name."""
         past = {o: self.vector[o] for o in sorted(self._news)}
         self._news.clear()
         return past
 
-    def _send(self, seq: int, body: bytes) -> None:
-        """Let an own transaction go out with the open batch."""
+    def enter(self, seq: int, body: bytes) -> None:
+        """Let an own transaction go out with the open batch; all ways to commit meet here."""
         if not self.outbox:
             self.outbox_first = seq
         self.outbox.append(body)
 
     def expire(self, record_ids: Sequence[bytes], wall_ms: int) -> Committed:
         """Remove those of the records whose life has expired; a concurrent refresh survives."""
+        self._puts.settle()
         planner = self._planner(wall_ms)
         for record_id in record_ids:
             planner.expire(record_id)
@@ -219,6 +208,7 @@ class Store:
 
         Raises: RemoteProtocolError for a malformed body; earlier bodies have been applied.
         """
+        self._puts.settle()
         origin = frame.origin
         known = self.vector.get(origin, 0)
         if frame.last <= known:
@@ -362,6 +352,7 @@ class Store:
 
     def learn(self, target: Vector, dots: Iterable[Dot], wall_ms: int) -> None:
         """Cover `target` after a join of records; `dots` are the events that came with it."""
+        self._puts.settle()
         for origin, seq in sorted(target.items()):
             if origin != self.origin and self.vector.get(origin, 0) < seq:
                 self._news[origin] = None
@@ -378,11 +369,13 @@ class Store:
 
     def close_batch(self) -> Batch:
         """End the open batch and return it; it is in flight until `batch_durable`."""
+        self._puts.settle()
         self.index.close_batch(self.clock.last)
         return self.table.close_batch()
 
     def take_outbox(self) -> tuple[int, list[bytes]]:
         """Return (first seq, bodies) of the own transactions in the open batch, and empty it."""
+        self._puts.settle()
         first, bodies = self.outbox_first, self.outbox
         self.outbox = []
         return first, bodies

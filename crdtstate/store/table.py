@@ -98,7 +98,7 @@ class Table:
     def _read_durable(self, key: bytes) -> bytes | None:
         found = self._older.get(key)
         if found is None:
-            found = self._storage.get(key) or _ABSENT
+            found = self._storage.latest(key) or _ABSENT
         if len(found) <= RECENT_BYTES_MAX:
             self._recent[key] = found
         return found or None

@@ -57,6 +57,7 @@ class Stage:
     def __init__(self, loop: SimLoop, seed: int) -> None:
         self.loop, self.clock = loop, VirtualClock(loop)
         self.api = FakeApi()
+        self.api.create("/namespaces", "", {"metadata": {"name": "default"}})
         self.rng = Random(seed)
         self.managers: list[Manager] = []
         self._tasks: list[asyncio.Task[None]] = []

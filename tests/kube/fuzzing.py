@@ -7,6 +7,7 @@
 
 import http.client
 import json
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -14,7 +15,6 @@ from urllib.parse import urlsplit
 from crdtstate.kube.statuses import CODES
 
 ANSWER_S = 15.0
-STREAM_BYTES_MAX = 1 << 20
 
 
 class Answer(NamedTuple):
@@ -33,6 +33,7 @@ class Prey:
         self._host = urlsplit(url).netloc
         self._link: http.client.HTTPConnection | None = None
         self.asked = self.refused = 0
+        self._seen: str | None = None  # The version after the last request.
 
     def ask(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
@@ -44,7 +45,7 @@ class Prey:
             try:
                 self._link.request(method, target, body, dict(headers))
                 response = self._link.getresponse()
-                data = response.read(STREAM_BYTES_MAX)
+                data = read_for_a_while(response)
                 if response.will_close or not response.isclosed():
                     self.close()
                 media = response.headers.get("Content-Type", "")
@@ -72,7 +73,8 @@ class Prey:
     ) -> Answer:
         """Send a request and check what must hold of any answer."""
         shown = f"{method} {target[:300]} {dict(headers)} {(body or b'')[:600]!r}"
-        before = self.version()
+        before = self._seen or self.version()
+        self._seen = None
         try:
             answer = self.ask(method, target, headers, body)
         except TimeoutError:
@@ -83,11 +85,20 @@ class Prey:
             self.refused += 1
             if method != "HEAD":
                 check_refusal(answer, shown)
-            assert self.version() == before, f"refused, yet something changed: {shown}"
+            self._seen = self.version()
+            assert self._seen == before, f"refused, yet something changed: {shown}"
         elif method != "HEAD" and "json" in answer.media and "watch" not in target:
             found: Any = json.loads(answer.body)
             assert isinstance(found, dict), f"{answer.body[:200]!r}: {shown}"
         return answer
+
+
+def read_for_a_while(response: http.client.HTTPResponse) -> bytes:
+    """Read to the end, or as long as an answer may take: a watch ends when it was asked to."""
+    end, parts = time.monotonic() + ANSWER_S, []
+    while time.monotonic() < end and (part := response.read1(1 << 16)):
+        parts.append(part)
+    return b"".join(parts)
 
 
 def check_refusal(answer: Answer, shown: str) -> None:

@@ -124,14 +124,11 @@ def removing(grace_s: int = 0, *, uid: str | None = None) -> Change:
 class ObjectPlay(Play):
     """A world whose peers hold objects."""
 
-    results: list[EditResult]
-
     def edit(self, peer: Peer, change: Change, target: Target = X) -> bytes:
         """Commit one edit; return its frame. The result is in `result`."""
         self.now_ms += 1
         committed = peer.store.submit([edit(target, change, CLUSTER)], [], self.wall_ms(peer))
         self.result: EditResult = committed.results[0]
-        self._note_own(peer)
         frames = peer.make_durable()
         self.check(peer)
         return frames[-1] if frames else b""

@@ -124,7 +124,9 @@ def _is_mute(parent: ast.AST, field: str, node: ast.AST) -> bool:
         return True
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         is_docstring = isinstance(parent, ast.Expr)
-        return is_docstring or (isinstance(parent, ast.Call) and field == "args" and _raises(parent))
+        return is_docstring or (
+            isinstance(parent, ast.Call) and field == "args" and _raises(parent)
+        )
     return False
 
 
@@ -194,9 +196,10 @@ def _constant(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _return(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, ast.Return) and node.value is not None:
-        if not (isinstance(node.value, ast.Constant) and node.value.value is None):
-            yield ast.Return(ast.Constant(None))
+    if not isinstance(node, ast.Return) or node.value is None:
+        return
+    if not (isinstance(node.value, ast.Constant) and node.value.value is None):
+        yield ast.Return(ast.Constant(None))
 
 
 def _deletion(node: ast.AST) -> Iterator[ast.AST]:

@@ -85,9 +85,16 @@ def decode_json(data: bytes) -> Body:
     """Decode JSON. Raises: StatusError (BadRequest)."""
     try:
         value = json.loads(data, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        if b"\\u" in data:
+            _check_text(value)
         return _noted(value)
     except (ValueError, RecursionError) as error:
         raise StatusError("BadRequest", f"body is not JSON: {error}") from error
+
+
+def _check_text(value: Any) -> None:
+    """Refuse half a surrogate pair: no text. Raises: UnicodeEncodeError, a ValueError."""
+    json.dumps(value, ensure_ascii=False).encode()
 
 
 def _noted(value: Any) -> Body:
@@ -149,6 +156,7 @@ def decode_yaml(data: bytes) -> Body:
         pass
     try:
         value = yaml.load(data, Loader=_Loader)
+        _check_text(value)
         return _noted(value)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise StatusError("BadRequest", f"body is not YAML: {error}") from error

@@ -18,6 +18,7 @@ from crdtstate.kube.cache import CachedObject
 from crdtstate.kube.objects import Change, Context, EditResult, Keep, Live, Removal, Target
 from crdtstate.kube.reading import format_time
 from crdtstate.kube.resources import Resource
+from crdtstate.kube.tables import include_of
 from crdtstate.kube.uids import uid_bytes, uid_text
 
 __all__ = ["STALE", "Editor"]
@@ -52,7 +53,7 @@ class Editor:
         resource = writing.resource
         form = choose_form(request.headers.get("Accept", ""))
         change = self._on_visible(resource, writing.name, change)
-        include = request.query.get("includeObject", "")
+        include = include_of(request.query.get("includeObject", ""))  # Before anything is written.
         wall_ms = self._state.backend.wall_ms()
         warnings = writing.warnings
         if writing.options.dry_run:

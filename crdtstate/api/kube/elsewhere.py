@@ -46,13 +46,14 @@ class Elsewhere:
         self._backend, self._relay = backend, relay
 
     def peers(self) -> dict[str, str]:
-        """Return the URL of each other peer's API that is heard from, by name."""
+        """Return the URL of each other peer's API that is heard from and can be asked, by name."""
         rows = self._backend.cluster.members()
-        return {
+        found = {
             str(row["name"]): _url_of(row)
             for row in rows
             if not row.get("self") and row.get("api") and row.get("liveness") == "alive"
         }
+        return {name: url for name, url in found.items() if url is not None}
 
     async def get(self, peer: str, request: Request, timeout_ms: int) -> Response:
         """Pass a GET on to a peer. Raises: StatusError (ServiceUnavailable), UnavailableError."""
@@ -60,7 +61,8 @@ class Elsewhere:
         if url is None or self._relay is None or request.headers.get(RELAYED):
             raise StatusError(
                 "ServiceUnavailable",
-                f"the answer is on the machine of peer {peer!r}, which is not heard from here",
+                f"the answer is on the machine of peer {peer!r}, which is not heard from here, or "
+                "has its API on loopback: ask that peer itself",
                 details={"retryAfterSeconds": 1},
             )
         return await self._relay.get(url + request.target, self._headers(request), timeout_ms)
@@ -81,14 +83,23 @@ class Elsewhere:
         return headers
 
 
-def _url_of(row: Mapping[str, Any]) -> str:
-    """Return where a member's API is: on any address means on the one that gossip uses."""
-    host, _, port = str(row["api"]).rpartition(":")
-    bare = host.strip("[]")
+def _url_of(row: Mapping[str, Any]) -> str | None:
+    """Return where a member's API is; None when only its own machine reaches it.
+
+    An API on any address is on the one that gossip uses.
+    """
+    api_host, _, port = str(row["api"]).rpartition(":")
+    gossip_host = str(row.get("address") or "").rpartition(":")[0]
+    api, gossip = _address(api_host), _address(gossip_host)
+    if api is not None and api.is_unspecified and gossip is not None:
+        api_host = gossip_host
+    elif api is not None and api.is_loopback and gossip is not None and not gossip.is_loopback:
+        return None
+    return f"http://{api_host}:{port}"
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        unspecified = ipaddress.ip_address(bare).is_unspecified
+        return ipaddress.ip_address(host.strip("[]"))
     except ValueError:
-        unspecified = False
-    if unspecified and row.get("address"):
-        host = str(row["address"]).rpartition(":")[0]
-    return f"http://{host}:{port}"
+        return None

@@ -9,7 +9,6 @@ Invariants:
 """
 
 import asyncio
-import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
@@ -77,8 +76,7 @@ class Feed:
         """End; whoever waits is told so."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
         self._fail(UnavailableError("this peer is stopping", code="stopping"))
 
     # -- writing -------------------------------------------------------------------------------
@@ -190,6 +188,10 @@ class Feed:
                     await self._load()
         except CrdtstateError as error:
             self._fail(error)
+        except Exception as error:  # noqa: BLE001 - who waits must hear of it.
+            self._fail(UnavailableError(f"the feed has failed: {error!r}", code="internal"))
+            told = {"message": "the feed has failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(told)
 
     async def _follow(self) -> None:
         with closing(self.backend.snapshot()) as snapshot:

@@ -2,7 +2,8 @@
 
 A list is read from memory at one moment: every page of it names the version of the first, and later
 pages are read from the state at their time. Whoever watches from that version afterwards sees all
-that changed in between.
+that changed in between; when that is no longer possible, or never was on this peer, the client is
+told so (410), with a token that goes on from the state of now.
 
 Source: Kubernetes API concepts, "Retrieving large results sets in chunks", KEP-2340.
 """
@@ -91,6 +92,8 @@ class ListHandlers:
         select = selection(resource, options.label_selector, options.field_selector)
         proceed = _decode_proceed(options.proceed)
         self._check_version(resource, options)
+        if proceed is not None:
+            self._check_proceed(resource, proceed)
         version = proceed.version if proceed else str(self._state.feed.cache.version)
         objects = self._state.objects(resource, route.namespace)
         if proceed is not None:
@@ -105,6 +108,21 @@ class ListHandlers:
             if not select.labels and not select.fields:
                 metadata["remainingItemCount"] = left
         return self._respond(request, form, resource, found, metadata)
+
+    def _check_proceed(self, resource: Resource, proceed: _Proceed) -> None:
+        """Refuse to go on with a list that nobody could watch from. Raises: StatusError."""
+        version = parse_version(proceed.version)
+        try:
+            if version is not None:
+                self._state.events_after(resource, version)
+        except StatusError as error:
+            fresh = proceed._replace(version=str(self._state.feed.cache.version))
+            raise StatusError(
+                "Expired",
+                "the list that this continue token belongs to is no longer remembered here: begin "
+                "anew, or go on with metadata.continue, which lists the rest as it is now",
+                proceed=_encode_proceed(fresh),
+            ) from error
 
     def _check_version(self, resource: Resource, options: ListOptions) -> None:
         """Refuse a version that is not this peer's. Raises: StatusError (Expired, BadRequest)."""

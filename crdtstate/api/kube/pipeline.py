@@ -23,6 +23,7 @@ from crdtstate.kube.defaulting import apply_defaults
 from crdtstate.kube.managed import Writer, apply_config, update_managed
 from crdtstate.kube.pruning import prune
 from crdtstate.kube.resources import Resource
+from crdtstate.kube.shapes import check_shapes
 from crdtstate.kube.statuses import StatusError
 from crdtstate.kube.undefault import without_defaults
 from crdtstate.kube.validation import validate
@@ -96,7 +97,8 @@ class Writing:
 
     def apply_new(self, config: Body) -> Body:
         """Return the stored body of an object that an apply creates. Raises: StatusError."""
-        if (config.get("metadata") or {}).get("uid"):
+        config = self._identified(config)
+        if config["metadata"].get("uid"):
             raise self._conflict("uid mismatch: the object does not exist")
         return self._applied(None, config, "")
 
@@ -120,13 +122,12 @@ class Writing:
 
     def apply(self, stored: Body, version: str, config: Body) -> Body:
         """Return the stored body after a server-side apply. Raises: StatusError."""
-        given = config.get("metadata") or {}
-        if given.get("uid") not in (None, "", stored["metadata"].get("uid")):
+        config = self._identified(config)
+        if config["metadata"].get("uid") not in (None, "", stored["metadata"].get("uid")):
             raise self._conflict("uid mismatch: the object has another")
         return self._applied(stored, config, version)
 
     def _applied(self, stored: Body | None, config: Body, version: str) -> Body:
-        config = self._identified(config)
         metadata = dict(config["metadata"])
         if metadata.pop("managedFields", None):
             raise StatusError("BadRequest", "metadata.managedFields must be nil")
@@ -174,12 +175,9 @@ class Writing:
                 f"the API version in the data ({version}) does not match the expected API "
                 f"version ({self.resource.api_version})",
             )
-        metadata = body.get("metadata")
-        if metadata is None:
-            metadata = {}
-        if not isinstance(metadata, dict):
-            raise StatusError("BadRequest", "metadata is not an object")
-        metadata = dict(metadata)
+        read_first = body if not self.resource.custom else {"metadata": body.get("metadata")}
+        check_shapes(self.resource.schema, read_first)
+        metadata = dict(body.get("metadata") or {})
         for key, wanted in (("name", self.name), ("namespace", self.namespace)):
             found = metadata.get(key)
             if found not in (None, "", wanted):

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from controllers.agent.desk import PodDesk
 from controllers.agent.driver import IdleDriver, ProcessDriver
 from controllers.agent.extension import can_mount
 from controllers.agent.launching import Machine
-from controllers.agent.records import PodDirectory
+from controllers.agent.processes import end_processes
 from controllers.runtime.ports import SystemClock
 from crdtstate.errors import InvalidError
 from crdtstate.podaccess import LogQuery
@@ -45,19 +44,20 @@ class PodApi(FakeApi):
 class Rig:
     """One agent. `api` outlives it, as do the processes."""
 
-    def __init__(self, path: Path, *, mounts: bool = False, podman: str | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path, self.api = path, PodApi()
         self.capacity = Capacity(2_000, 8 << 30, 2_000)
-        self._mounts, self._podman = mounts, podman
+        self.mounts = False
+        """Whether processes may have mounts of their own."""
 
     @asynccontextmanager
     async def agent(self) -> AsyncIterator[Agent]:
         """Run an agent."""
         clock, client = SystemClock(), self.api.client()
-        mounts = self._mounts and await can_mount()
+        mounts = self.mounts and await can_mount()
         machine = Machine(
             name="a", address="127.1.2.3", uid=os.getuid(), mounts=mounts,
-            podman=self._podman, environment={"PATH": os.environ["PATH"]},
+            podman=None, environment={"PATH": os.environ["PATH"]},
             allocatable=self.capacity.quantities(),
         )  # fmt: skip
         driver = ProcessDriver(machine, client.resources, lambda _: [], clock.wall_ms)
@@ -148,13 +148,7 @@ class Rig:
 
     def end_all(self) -> None:
         """Kill whatever still runs."""
-        for directory in PodDirectory.all(self.path):
-            for place in (directory.path / "containers").glob("*"):
-                for attempt in directory.attempts(place.name):
-                    run = attempt.run
-                    if run is not None and attempt.is_alive(run):
-                        with contextlib.suppress(ProcessLookupError):
-                            os.kill(run["pid"], signal.SIGKILL)
+        asyncio.run(end_processes(self.path))
 
 
 async def until(condition: Callable[[], Any], what: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from controllers.agent import processes
 from controllers.agent.logs import read_log
-from controllers.agent.processes import Processes, StartError, bare_program
+from controllers.agent.processes import Processes, StartError, bare_program, send_signal
 from controllers.agent.records import Attempt, PodDirectory
 from crdtstate.podaccess import LogQuery
 from tests.controllers.agent.rig import is_alive, until
@@ -134,13 +134,13 @@ async def test_a_pid_alone_is_never_enough(path: Path) -> None:
         again = Processes(lambda _: None)
 
         assert not again.watch(attempt, false)
-        made.processes.signal(attempt, "KILL")
+        send_signal(attempt, "KILL")
         assert is_alive(made.run["pid"])
         boot = {**made.run, "boot": "another"}
         assert not again.watch(attempt, boot)
 
         (attempt.path / "run.json").write_text(json.dumps(made.run))
-        made.processes.signal(attempt, "KILL")
+        send_signal(attempt, "KILL")
         await until(lambda: made.ended, "ended")
 
 

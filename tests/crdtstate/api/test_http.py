@@ -240,8 +240,9 @@ async def test_a_token_file_locks_all_but_probes(tmp_path: Path) -> None:
             assert answer.status == 200
 
 
+@pytest.mark.parametrize("step", ["stage", "sync"])
 async def test_after_a_storage_failure_nothing_is_acknowledged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DRV-1: a full disk is said, the peer stops serving, and what was acknowledged is there."""
     async with running_peer(tmp_path) as (peer, url), http() as session:
@@ -249,10 +250,10 @@ async def test_after_a_storage_failure_nothing_is_acknowledged(
             pass
         assert peer.driver is not None
 
-        def full(_self: object, _batch: object) -> None:
+        def full(*_: object) -> None:
             raise StorageError(f"disk of {tmp_path} is full", code="storage_full")
 
-        monkeypatch.setattr(type(peer.driver.storage), "write", full)
+        monkeypatch.setattr(type(peer.driver.storage), step, full)
         for _ in range(2):
             async with session.put(f"{url}/kv/k", data=b"2") as answer:
                 found = (await answer.json())["error"]

@@ -3,17 +3,24 @@
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crdtstate.crdt.codec import encode_record
 from crdtstate.crdt.record import LIFE, Path, Record
 from crdtstate.errors import InvalidError, TooLargeError
 from crdtstate.kube.builtin import builtin_resources
+from crdtstate.kube.cache import ObjectCache
 from crdtstate.kube.cells import encode_leaf, flatten, path_text, value_of
+from crdtstate.kube.conflicts import list_object_conflicts
+from crdtstate.kube.reading import read_lives
 from crdtstate.kube.rendering import render_content
 from crdtstate.kube.schema import ANY, Schema
-from tests.models.objects import SCHEMA
+from crdtstate.storage.memory import MemoryDisk, MemoryStorage
+from crdtstate.store.conflicts import holds_conflict
+from tests.models.objects import SCHEMA, X
 
 DOT = (1 << 63, 1)
 NAMES = st.sampled_from(["a", "b", "name", "x/y.z"])
@@ -115,14 +122,39 @@ PATHS = st.lists(STEPS, min_size=1, max_size=4).map(tuple)
 VALUES = st.binary(max_size=8) | JSON.map(encode_leaf) | st.just(b"\xf5") | st.just(b"\xf4")
 
 
-@given(st.dictionaries(PATHS, VALUES, max_size=8))
-def test_whatever_a_peer_has_written_is_rendered(cells: dict[Path, bytes]) -> None:
-    record: Record = {path: {DOT: (1, value)} for path, value in cells.items()}
-    record[LIFE] = {DOT: (1, b"\x07")}
+DERIVED = st.sampled_from([
+    ("@deleted",), ("@generation", "x"), ("@generation", "y"), ("@managed",), ("@managed", "x"),
+    ("@managed", '["m","Apply","v1",""]'), ("@managed", '["n","Update","v1","status"]'),
+])  # fmt: skip
+ENTRIES = st.dictionaries(st.sampled_from(["fieldsV1", "time", "operation", "f:a", "k:1"]), JSON)
+CELLS = st.dictionaries(st.integers(1, 3), VALUES | ENTRIES.map(encode_leaf), min_size=1)
+LIVES = st.binary(min_size=24, max_size=24).map(lambda raw: b"\x07" + raw) | st.binary()
 
-    assert isinstance(render_content(record), dict)
-    for path in cells:
-        assert path_text(path)
+
+@given(st.dictionaries(PATHS | DERIVED, CELLS, max_size=8), LIVES)
+def test_whatever_a_peer_has_written_is_rendered(
+    cells: dict[Path, dict[int, bytes]], life: bytes
+) -> None:
+    record: Record = {
+        path: {(DOT[0] + n, n): (1, value) for n, value in cell.items()}
+        for path, cell in cells.items()
+    }
+    record[LIFE] = {DOT: (1, life)}
+    storage = MemoryStorage(MemoryDisk())
+    batch = storage.batch()
+    batch.put(b"r" + X.key.encode() + b"\0", encode_record(record))
+    batch.put(b"c" + X.key.encode() + b"\0", b"")
+    storage.write(batch)
+
+    (*_, shown) = (None, *read_lives(storage, X.key))
+    cache = ObjectCache(DOT[0], 0)
+    cache.update(X.key, [shown] if shown else [], 0)
+    conflicts, _ = list_object_conflicts(storage)
+
+    assert msgspec.json.encode([c.body for c in cache.list(X.key.stored_as)])
+    assert msgspec.json.encode(conflicts)
+    assert holds_conflict(record) in (True, False)
+    assert all(path_text(path) for path in cells)
 
 
 @given(JSON)

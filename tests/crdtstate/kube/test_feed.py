@@ -43,6 +43,8 @@ class Store:
     def revision(self) -> int:
         return read_revision(self.storage)[0]
 
+    objects_revision = revision
+
     def snapshot(self) -> Any:
         return self.storage.snapshot()
 

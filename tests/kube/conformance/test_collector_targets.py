@@ -7,8 +7,10 @@ import pytest
 from tests.kube.conformance.here import Here
 
 pytestmark = pytest.mark.e2e
-TEMPLATE = {"metadata": {"labels": {"app": "x"}},
-            "spec": {"containers": [{"name": "c", "image": "i"}], "schedulerName": "nobody"}}  # fmt: skip
+TEMPLATE = {
+    "metadata": {"labels": {"app": "x"}},
+    "spec": {"containers": [{"name": "c", "image": "i"}], "schedulerName": "nobody"},
+}
 
 
 def owner(of: dict[str, Any], kind: str, version: str, *, blocks: bool = False) -> dict[str, Any]:
@@ -42,7 +44,9 @@ def test_31_background_deletion_takes_the_replica_set(here: Here) -> None:
     workload(here, "Deployment", "deployments")
     here.move()
     here.until(lambda: count(here, "replicasets", "apps/v1") == 1, "a ReplicaSet is made")
-    here.ask("DELETE", here.path("deployments", "own", "apps/v1"), {"propagationPolicy": "Background"})
+    here.ask(
+        "DELETE", here.path("deployments", "own", "apps/v1"), {"propagationPolicy": "Background"}
+    )
 
     here.until(lambda: count(here, "replicasets", "apps/v1") == 0, "it goes")
 
@@ -51,7 +55,9 @@ def test_32_the_pods_of_a_controller_go_with_it(here: Here) -> None:
     workload(here, "ReplicaSet", "replicasets")
     here.until(lambda: count(here, "pods") == 2, "its pods are made")
     here.move()
-    here.ask("DELETE", here.path("replicasets", "own", "apps/v1"), {"propagationPolicy": "Background"})
+    here.ask(
+        "DELETE", here.path("replicasets", "own", "apps/v1"), {"propagationPolicy": "Background"}
+    )
 
     here.until(lambda: count(here, "pods") == 0, "they go")
 

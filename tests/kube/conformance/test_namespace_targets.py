@@ -5,8 +5,10 @@ import pytest
 from tests.kube.conformance.here import Here
 
 pytestmark = pytest.mark.e2e
-POD = {"metadata": {"name": "p"},
-       "spec": {"containers": [{"name": "c", "image": "i"}], "schedulerName": "nobody"}}  # fmt: skip
+POD = {
+    "metadata": {"name": "p"},
+    "spec": {"containers": [{"name": "c", "image": "i"}], "schedulerName": "nobody"},
+}
 CONDITION = {"type": "Own", "status": "True", "reason": "R", "message": "m",
              "lastTransitionTime": "2026-01-01T00:00:00Z"}  # fmt: skip
 
@@ -93,8 +95,10 @@ def test_44_pods_go_first(here: Here) -> None:
         return {c["type"]: c["status"] for c in found}
 
     here.until(
-        lambda: conditions().get("NamespaceDeletionContentFailure") is not None
-        or conditions().get("NamespaceFinalizersRemaining") == "True",
+        lambda: (
+            conditions().get("NamespaceDeletionContentFailure") is not None
+            or conditions().get("NamespaceFinalizersRemaining") == "True"
+        ),
         "the namespace says what holds it",
     )
     assert here.exists(here.path("configmaps", "c"))
