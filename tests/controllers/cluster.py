@@ -26,17 +26,20 @@ class Cluster:
     def __init__(self, peers: Fleet) -> None:
         self.peers = peers
         self._kubectl = binary("kubectl")
-        self._home = peers.path
+        self._env = {"PATH": os.environ["PATH"], "HOME": str(peers.path)}
+
+    def start_kubectl(self, peer: str, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start kubectl against one peer."""
+        return subprocess.Popen(
+            [self._kubectl, "--server", self.peers.url(peer), *arguments], env=self._env,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
 
     def kubectl(self, peer: str, *arguments: str, stdin: str = "", check: bool = True) -> str:
-        """Run kubectl against one peer; return what it prints, errors last."""
-        command = [self._kubectl, "--server", self.peers.url(peer), *arguments]
-        env = {"PATH": os.environ["PATH"], "HOME": str(self._home)}
-        done = subprocess.run(
-            command, env=env, input=stdin, capture_output=True, text=True, timeout=120, check=False
-        )
-        said = done.stdout + done.stderr
-        assert done.returncode == 0 or not check, f"{arguments}: {said}"
+        """Run kubectl against one peer; return what it prints."""
+        process = self.start_kubectl(peer, *arguments)
+        said = process.communicate(stdin.encode(), timeout=120)[0].decode()
+        assert process.returncode == 0 or not check, f"{arguments}: {said}"
         return said
 
     def get(self, peer: str, kind: Kind, name: str) -> dict[str, Any] | None:

