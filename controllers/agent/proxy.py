@@ -109,7 +109,10 @@ class ServiceProxy:
             self._woken.clear()
             dirty, self._dirty = list(self._dirty), {}
             for request in dirty:
-                await self._settle(request)
+                try:
+                    await self._settle(request)
+                except Exception:  # noqa: BLE001 - one Service's trouble is not the others'.
+                    _log.exception("service_failed", service=str(request))
 
     async def _settle(self, request: Request) -> None:
         """Make what is listened on for one Service what it wants."""

@@ -36,6 +36,7 @@ from crdtstate.storage.layout import DataDirectory
 from crdtstate.storage.rocks import RocksStorage
 
 ORPHAN_STOP_S = 20.0
+GC_THRESHOLDS = (20_000, 50, 100)
 
 __all__ = ["Peer", "run"]
 
@@ -112,7 +113,7 @@ class Peer:
         token = self._auth_tokens[0] if self._auth_tokens else None
         for name, extension in load_extensions(self.config.without):
             handle = PeerHandle(
-                name=self.config.name, api=url, data=Path(self.config.data) / name,
+                name=self.config.name, api=url, data=Path(self.config.data).absolute() / name,
                 client=lambda: AsyncClient(url, auth_token=token, causal=False),
                 end_pods=self.config.end_pods, offer_pods=kube.offer_pods,
             )  # fmt: skip
@@ -252,9 +253,11 @@ async def run(config: PeerConfig, *, stop_with_stdin: bool = False) -> int:
     peer = Peer(config)
     await peer.start()
     assert peer.driver is not None
-    # What is there now stays: collections need not look at it again.
+    # What is there now stays: collections need not look at it again. What comes lives for a batch,
+    # and nearly all of it goes by counting; cycles are looked for seldom.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     settling = loop.create_task(_keep_objects(peer.feed))
     waits = [
         loop.create_task(stop.wait()),

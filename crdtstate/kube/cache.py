@@ -60,7 +60,7 @@ class CachedObject:
 class Event:
     """What happened to one object. `object` is what clients are sent, in the event's version."""
 
-    __slots__ = ("_forms", "after", "before", "object", "type")
+    __slots__ = ("after", "before", "object", "type")
 
     def __init__(
         self,
@@ -70,19 +70,11 @@ class Event:
     ) -> None:
         self.type, self.before, self.object = kind, before, shown
         self.after = None if kind == "DELETED" else shown
-        self._forms: dict[Hashable, bytes] = {}
 
     @property
     def version(self) -> int:
         """The version of the event."""
         return self.object.version
-
-    def encoded(self, form: Hashable, make: "Callable[[Event], bytes]") -> bytes:
-        """Return `make(self)`, made once for each `form`, however many watch."""
-        data = self._forms.get(form)
-        if data is None:
-            data = self._forms[form] = make(self)
-        return data
 
 
 @final

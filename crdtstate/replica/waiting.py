@@ -79,11 +79,21 @@ class Waiters:
         )
 
     def check(self, now_ms: int) -> list[ev.Effect]:
-        """Answer whoever can be answered, or must be. Cost: O(waiting)."""
+        """Answer whoever can be answered, or must be.
+
+        Cost: O(waiting), and O(members) for each transaction that is waited for.
+        """
+        if not self._waiting:
+            return []
         effects: list[ev.Effect] = []
         still: list[_Waiter] = []
+        known: dict[tuple[tuple[int, int], ...], list[str]] = {}
         for waiter in self._waiting:
-            have = self.having(waiter.vector)
+            # The requests of a batch wait for one transaction, or for few.
+            wanted = tuple(waiter.vector.items())
+            have = known.get(wanted)
+            if have is None:
+                have = known[wanted] = self.having(waiter.vector)
             needed = self._members.needed(waiter.replicas, self._name)
             if len(have) >= needed:
                 outcome: ev.Outcome | BehindError = ev.Outcome(waiter.committed, tuple(have))
@@ -98,10 +108,11 @@ class Waiters:
                 )
             else:
                 still.append(waiter)
-                effects.append(ev.WakeAt(waiter.deadline_ms))
                 continue
             effects.append(ev.Reply(waiter.request, outcome))
         self._waiting = still
+        if still:
+            effects.append(ev.WakeAt(min(waiter.deadline_ms for waiter in still)))
         return effects
 
     def answer_wants(self) -> list[ev.Effect]:

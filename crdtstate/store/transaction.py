@@ -180,7 +180,11 @@ def _parse_body(dot: Dot, body: Any) -> Transaction:
         changes = [_parse_change(item) for item in body[2]]
     except ValueError as error:
         raise RemoteProtocolError(f"transaction {dot}: {error}") from error
-    if len(changes) > 1 and len({(c.record_id, c.path) for c in changes}) != len(changes):
+    if (
+        len({change.record_id for change in changes})
+        != len(changes)
+        != len({(change.record_id, change.path) for change in changes})
+    ):
         raise RemoteProtocolError("transaction changes one path twice")  # TXN-1
     return Transaction(dot, stamp, past, changes)
 

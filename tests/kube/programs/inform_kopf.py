@@ -13,6 +13,12 @@ PLACE = (GROUP, "v1", "widgets")
 HANDLED: dict[str, int] = {}
 
 
+@kopf.on.login()
+def login(**given: Any) -> Any:
+    """As the kubeconfig says, and nothing else is tried."""
+    return kopf.login_with_kubeconfig(**given)
+
+
 @kopf.on.create(*PLACE)
 @kopf.on.update(*PLACE)
 def wanted(name: str, spec: Any, **_: Any) -> None:
