@@ -68,14 +68,14 @@ def the_token_is_of_the_open_batch(patch: Patch) -> None:
 def the_token_is_kept_too_long(patch: Patch) -> None:
     """The token of an answer is the one of the batch before [API-2]."""
 
-    def late(self: Any, _effect: Any) -> None:
-        self._token = getattr(self, "next_token", None)
-        self.next_token = encode_token(self.replica.shown.vector)
-        self._wake()
-        if self._links is not None:
-            self._links.digest_changed()
+    def late(self: Any) -> str:
+        shown, told = self.replica.shown, getattr(self, "told", None)
+        if told is None or told[0] != shown.revision:
+            newest = encode_token(shown.vector)
+            self.told = told = (shown.revision, told[2] if told else newest, newest)
+        return str(told[1])
 
-    patch.setattr(Driver, "_perform_revision", late)
+    patch.setattr(Driver, "token", property(late))
 
 
 @bug()
