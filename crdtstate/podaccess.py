@@ -4,7 +4,7 @@ The one thing that an agent gives to its peer in the same process rather than th
 of logs, and figures that are true for a second, are nothing to replicate.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, final
 
@@ -66,10 +66,10 @@ class PodAccess(Protocol):
 
     def logs(
         self, namespace: str, pod: str, container: str, query: LogQuery
-    ) -> AsyncIterator[bytes]:
-        """Yield a container's output.
+    ) -> AsyncGenerator[bytes]:
+        """Return a container's output, chunk by chunk.
 
-        Raises, before the first chunk: NotFoundError when the pod is not on this machine,
+        Raises, before there is any: NotFoundError when the pod is not on this machine,
         InvalidError when the container has no such output.
         """
 

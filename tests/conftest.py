@@ -25,11 +25,12 @@ settings.register_profile("deep", max_examples=5_000, deadline=None, print_blob=
 settings.register_profile(
     "mutation", max_examples=50, derandomize=True, database=None, deadline=None
 )
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev")
+settings.load_profile(PROFILE)
 
 
 def _deadline_s(item: pytest.Item) -> float | None:
-    if item.get_closest_marker("deep"):
+    if item.get_closest_marker("deep") or PROFILE == "mutation":  # That limits CPU time.
         return None
     return DEADLINE_E2E_S if item.get_closest_marker("e2e") else DEADLINE_S
 

@@ -1,9 +1,8 @@
 """EDGE: the pods of one machine: what is bound to it runs, what is no longer does not.
 
 Invariants:
-    AGT-1  Absence ends nothing: a pod that is missing from a list is ended only when, later, a
-           peer that is ready says that it is not there, or not ours. A deletion that was seen ends
-           it at once.
+    AGT-1  Absence ends nothing: a pod that is missing is ended only when its deletion is known, or
+           when it is there and bound to another machine.
     AGT-2  What ran before the agent started goes on, as it was.
 """
 
@@ -19,7 +18,14 @@ from controllers.agent import inputs
 from controllers.agent.addresses import pod_address
 from controllers.agent.admission import Capacity, refuse
 from controllers.agent.announcing import Announcer
-from controllers.agent.driver import DRIVER_ANNOTATION, Driver, IdleDriver, Place, ProcessDriver
+from controllers.agent.driver import (
+    DRIVER_ANNOTATION,
+    Driver,
+    IdleDriver,
+    Objects,
+    Place,
+    ProcessDriver,
+)
 from controllers.agent.podspec import parse_pod
 from controllers.agent.publishing import Publisher
 from controllers.agent.records import PodDirectory
@@ -137,15 +143,16 @@ class Agent:
         return runner
 
     def _changed(self, change: Change) -> None:
-        if change.after is None:
-            self._is_gone(change)
-            return
-        body, uid = change.after, uid_of(change.after)
-        runner = self.runners.get(uid)
-        if runner is None:
-            self._begin(body)
-        else:
-            runner.see(body)
+        runner = self.runners.get(uid_of(change.object))
+        try:
+            if change.after is None:
+                self._is_gone(change)
+            elif runner is None:
+                self._begin(change.after)
+            else:
+                runner.see(change.after)
+        except Exception:  # noqa: BLE001 - one pod's trouble is not the others'.
+            _log.exception("pod_failed", pod=name_of(change.object))
 
     def _begin(self, body: Object) -> None:
         """Take a pod that is new to this agent; what an earlier one has started goes on (AGT-2)."""
@@ -199,21 +206,26 @@ class Agent:
         runner.feed(inputs.Vanished())
 
     async def _confirm(self, runner: Runner) -> None:
-        """End a pod that is missing, once it is certain (AGT-1)."""
-        spec = runner.pod.spec
+        """End a pod that is missing, once it is certain that it was deleted or moved (AGT-1)."""
+        spec, resources = runner.pod.spec, self._client.resources
         while not runner.vanished:
-            await asyncio.sleep(CONFIRM_S)
             try:
-                if not (await self._client.status()).ready:
-                    continue
-                body = await self._client.resources.get(PODS, spec.name, spec.namespace)
-            except CrdtstateError:
-                continue
-            ours = body is not None and uid_of(body) == spec.uid
-            if ours and deep(body or {}, "spec", "nodeName") == self.name:
-                return
-            _log.info("pod_is_not_ours", pod=runner.name)
-            self._end(runner)
+                deleted = await resources.was_deleted(PODS, spec.name, spec.namespace, uid=spec.uid)
+                body = None
+                if deleted is False:
+                    body = await resources.get(PODS, spec.name, spec.namespace)
+            except CrdtstateError as error:
+                _log.info("pod_not_confirmed", pod=runner.name, reason=error.message)
+            else:
+                there = body is not None and uid_of(body) == spec.uid
+                moved = there and deep(body or {}, "spec", "nodeName") != self.name
+                if deleted or moved:
+                    _log.info("pod_is_not_ours", pod=runner.name, deleted=bool(deleted))
+                    self._end(runner)
+                    return
+                if there:
+                    return
+            await asyncio.sleep(CONFIRM_S)
 
     def _finished(self, runner: Runner) -> None:
         runner.close()
@@ -235,9 +247,10 @@ class Agent:
         """Let volumes follow their ConfigMaps and Secrets."""
         while True:
             await asyncio.sleep(REFRESH_S)
+            seen: Objects = {}
             for runner in list(self.runners.values()):
                 try:
-                    await runner.refresh()
+                    await runner.refresh(seen)
                 except OSError as error:
                     _log.warning("volume_not_written", pod=runner.name, error=str(error))
 

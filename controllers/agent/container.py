@@ -7,6 +7,8 @@ Invariants:
     CTR-1  At most one process at a time: a start is asked for only when none is or may be there.
     CTR-2  restartCount counts processes after the first; it never shrinks.
     CTR-3  Whoever was told to end is killed when its grace is over.
+    CTR-4  Times that a process reports are shown, and nothing waits for them: its clock is a wall
+           clock, which can be set.
 """
 
 from dataclasses import dataclass
@@ -59,7 +61,9 @@ class History:
 class Container:
     """The machine of one container; the pod's machine owns it and steps it."""
 
-    def __init__(self, spec: ContainerSpec, history: History | None, place: str) -> None:
+    def __init__(
+        self, spec: ContainerSpec, history: History | None, place: str, now_ms: int
+    ) -> None:
         self.spec = spec
         self.phase: Phase = "waiting"
         self.reason, self.message = "", ""  # Of waiting; empty until there is something to say.
@@ -77,13 +81,14 @@ class Container:
         self._kill_ms: int | None = None
         self._hook = False
         if history is not None:
-            self._resume(history)
+            self._resume(now_ms, history)
 
-    def _resume(self, history: History) -> None:
+    def _resume(self, now_ms: int, history: History) -> None:
         self.phase, self.attempt = "running", history.attempt
         self.container_id, self.started_ms = history.container_id, history.started_ms
         self.last, self._crashes = history.last, history.crashes
-        self._set_probes(history.started_ms, ready=history.ready, started=history.started)
+        since_ms = min(now_ms, history.started_ms)  # CTR-4
+        self._set_probes(since_ms, ready=history.ready, started=history.started)
 
     def _set_probes(self, now_ms: int, *, ready: bool, started: bool) -> None:
         spec = self.spec
@@ -171,7 +176,7 @@ class Container:
         self.phase, self.attempt = "starting", attempt
         return [inputs.Start(self.spec.name, attempt, self._crashes)]
 
-    def on_started(self, event: inputs.Started) -> list[Effect]:
+    def on_started(self, now_ms: int, event: inputs.Started) -> list[Effect]:
         """The process is there."""
         if self.phase != "starting" or event.attempt != self.attempt:
             return []
@@ -179,7 +184,7 @@ class Container:
         self.container_id, self.started_ms = event.container_id, event.at_ms
         self.last, self.ended = self.ended or self.last, None
         self.stopping, self._kill_ms, self._hook = False, None, False
-        self._set_probes(event.at_ms, ready=False, started=False)
+        self._set_probes(now_ms, ready=False, started=False)
         name = self.spec.name
         effects: list[Effect] = [
             inputs.Announce("Normal", "Started", f"Started container {name}", name)
@@ -229,7 +234,8 @@ class Container:
         delay_ms = 0
         if self._crashes:
             delay_ms = min(BACKOFF_MS << min(self._crashes - 1, 16), BACKOFF_MS_MAX)
-        self._retry_ms = max(now_ms, event.at_ms + delay_ms)
+        # CTR-4; what ended while nobody looked has waited since.
+        self._retry_ms = now_ms + max(0, delay_ms - max(0, now_ms - event.at_ms))
         self._crashes += 1
         if not wanted or not self.restarts or self._retry_ms <= now_ms:
             return []

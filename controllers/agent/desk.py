@@ -1,7 +1,7 @@
 """EDGE: what an agent tells its peer's API: logs, and what pods use. And it keeps memory limits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import final
 
 import structlog
@@ -33,10 +33,10 @@ class PodDesk:
 
     # -- logs ----------------------------------------------------------------------------------
 
-    async def logs(
+    def logs(
         self, namespace: str, pod: str, container: str, query: LogQuery
-    ) -> AsyncIterator[bytes]:
-        """Yield a container's output. Raises: NotFoundError, InvalidError."""
+    ) -> AsyncGenerator[bytes]:
+        """Return a container's output, chunk by chunk. Raises: NotFoundError, InvalidError."""
         runner = self._agent.find(namespace, pod)
         if runner is None:
             raise NotFoundError(f'pods "{pod}" not found on this machine', code="no_such_pod")
@@ -61,9 +61,7 @@ class PodDesk:
         def running() -> bool:
             return machine.phase == "running" and machine.attempt == attempt.number
 
-        async for chunk in read_log(attempt, query, running):
-            if chunk:
-                yield chunk
+        return read_log(attempt, query, running)
 
     # -- use -----------------------------------------------------------------------------------
 

@@ -25,12 +25,14 @@ from crdtstate.client.kinds import CONFIG_MAPS, SECRETS
 from crdtstate.client.resources import Resources
 from crdtstate.errors import CrdtstateError
 
-__all__ = ["DRIVER_ANNOTATION", "Driver", "IdleDriver", "Place", "ProcessDriver"]
+__all__ = ["DRIVER_ANNOTATION", "Driver", "IdleDriver", "Objects", "Place", "ProcessDriver"]
 
 DRIVER_ANNOTATION = "crdtstate.io/driver"
 """On a Pod: `noop` runs nothing, and says that it runs."""
 _INSIDE = "from controllers.agent.inside import main; main()"
 Tell = Callable[[inputs.Input], None]
+Objects = dict[tuple[str, str, str], dict[str, Any] | None]
+"""By kind, namespace and name."""
 
 
 @final
@@ -69,8 +71,12 @@ class Driver(Protocol):
     ) -> Verdict:
         """Ask a handler of a container once."""
 
-    async def refresh(self, pod: PodSpec, place: Place) -> None:
-        """Let volumes hold what they refer to now. Raises: OSError."""
+    async def refresh(self, pod: PodSpec, place: Place, seen: Objects) -> None:
+        """Let volumes hold what they refer to now. Raises: OSError.
+
+        Args:
+            seen: What was read in this round; pods share much of what they refer to.
+        """
 
     def forget(self, uid: str) -> None:
         """Forget a pod that is over."""
@@ -124,7 +130,7 @@ class ProcessDriver:
         directory = place.directory
         work = directory.work(container.name)
         try:
-            lookup = await self._look_up(pod)
+            lookup = await self._look_up(pod, {})
             volumes = self._place_volumes(pod, place, lookup)
             work.mkdir(parents=True, exist_ok=True)
         except ConfigError as error:
@@ -155,13 +161,16 @@ class ProcessDriver:
             return {}
         return service_links(self._services(pod.namespace))
 
-    async def _look_up(self, pod: PodSpec) -> Lookup:
+    async def _look_up(self, pod: PodSpec, seen: Objects) -> Lookup:
         """Read what the pod refers to. Raises: ConfigError while the peer does not answer."""
         kinds = {"ConfigMap": CONFIG_MAPS, "Secret": SECRETS}
         found = {}
         try:
             for kind, name in names_of(pod.body):
-                found[kind, name] = await self._resources.get(kinds[kind], name, pod.namespace)
+                key = (kind, pod.namespace, name)
+                if key not in seen:
+                    seen[key] = await self._resources.get(kinds[kind], name, pod.namespace)
+                found[kind, name] = seen[key]
         except CrdtstateError as error:
             raise ConfigError(f"what the pod refers to cannot be read: {error.message}") from error
         return Lookup(found)
@@ -177,11 +186,11 @@ class ProcessDriver:
             volumes[volume["name"]] = path
         return volumes
 
-    async def refresh(self, pod: PodSpec, place: Place) -> None:
+    async def refresh(self, pod: PodSpec, place: Place, seen: Objects) -> None:
         """Write the volumes anew where what they refer to has changed."""
         if names_of(pod.body):
             with contextlib.suppress(ConfigError):
-                self._place_volumes(pod, place, await self._look_up(pod))
+                self._place_volumes(pod, place, await self._look_up(pod, seen))
 
     def forget(self, uid: str) -> None:
         """Nothing is kept of a pod that is over but its directory."""
@@ -295,7 +304,7 @@ class IdleDriver:
         """Everything passes."""
         return True, ""
 
-    async def refresh(self, pod: PodSpec, place: Place) -> None:
+    async def refresh(self, pod: PodSpec, place: Place, seen: Objects) -> None:
         """There are no volumes."""
 
     def forget(self, uid: str) -> None:

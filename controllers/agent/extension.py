@@ -34,7 +34,7 @@ __all__ = ["AgentExtension", "can_mount"]
 
 PODS_MAX = 1_000
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
-RETRY_S = 1.0
+RETRY_S, RESTART_S = 1.0, 5.0
 _TRY_MOUNTS = "from controllers.agent.mounts import enter_namespace; enter_namespace()"
 _log = structlog.get_logger("controllers.agent")
 
@@ -55,6 +55,8 @@ class AgentExtension:
             return
         pods = peer.data / "pods"
         pods.mkdir(parents=True, exist_ok=True)
+        # Root's pods can be other users', who must get to their own files, and list nothing.
+        pods.chmod(0o711 if os.getuid() == 0 else 0o700)
         self._ending = pods if peer.end_pods else None
         self._client = peer.client()
         self._task = asyncio.get_running_loop().create_task(self._run(peer, self._client))
@@ -71,10 +73,13 @@ class AgentExtension:
             await end_processes(self._ending)
 
     async def _run(self, peer: PeerHandle, client: AsyncClient) -> None:
-        try:
-            await run_agent(peer, client)
-        except Exception:  # noqa: BLE001 - the peer goes on; the log says why its pods do not.
-            _log.exception("agent_failed")
+        """Run an agent; one that fails is logged and replaced, and adopts what the last one ran."""
+        while True:
+            try:
+                await run_agent(peer, client)
+            except Exception:  # noqa: BLE001 - a supervisor: it restarts what failed.
+                _log.exception("agent_failed")
+            await asyncio.sleep(RESTART_S)
 
 
 async def run_agent(peer: PeerHandle, client: AsyncClient) -> None:

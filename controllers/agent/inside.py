@@ -16,6 +16,7 @@ def main() -> NoReturn:
     """Enter the namespaces of the process, and become the command."""
     given = json.loads(sys.argv[1])
     libc = ctypes.CDLL(None, use_errno=True)
+    root = os.open(f"/proc/{given['pid']}/root", os.O_RDONLY | os.O_DIRECTORY)
     for name in ("user", "mnt"):
         place = f"/proc/{given['pid']}/ns/{name}"
         if os.readlink(place) == os.readlink(f"/proc/self/ns/{name}"):
@@ -23,6 +24,10 @@ def main() -> NoReturn:
         fd = os.open(place, os.O_RDONLY)
         if libc.setns(fd, 0) != 0:
             sys.exit(f"setns {name}: {os.strerror(ctypes.get_errno())}")
+    os.fchdir(root)
+    if not os.path.samestat(os.stat("."), os.stat("/")):
+        os.chroot(".")  # It may have another root in the same namespace.
+    os.close(root)
     os.chdir(given["cwd"])
     if given["uid"] is not None or given["gid"] is not None:
         gid = os.getgid() if given["gid"] is None else given["gid"]

@@ -6,7 +6,8 @@ sinceTime, timestamps, limitBytes, follow.
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import final
 
@@ -55,7 +56,7 @@ def _tail_start(files: list[Path], tail: int) -> tuple[int, int]:
 
 async def read_log(
     attempt: Attempt, query: LogQuery, running: Callable[[], bool]
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """Yield the output of one process, and what it goes on to say while it runs.
 
     Args:
@@ -71,12 +72,13 @@ async def read_log(
     for path in [*files[at:-1], current]:
         last = path == current
         shown = _follow(path, offset, query, running if last else lambda: False)
-        async for chunk in shown:
-            yield chunk[:left]
-            left = None if left is None else left - len(chunk)
-            if left is not None and left <= 0:
-                await shown.aclose()
-                return
+        async with aclosing(shown):
+            async for chunk in shown:
+                if chunk:
+                    yield chunk[:left]
+                left = None if left is None else left - len(chunk)
+                if left is not None and left <= 0:
+                    return
         offset = 0
 
 

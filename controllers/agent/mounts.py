@@ -92,20 +92,28 @@ def _make_place(target: str, *, directory: bool, scratch: str) -> None:
 
 
 def _open_up(place: str, scratch: str) -> None:
-    """Replace a directory by a writable one with the same entries."""
-    hidden = os.path.join(scratch, f"hidden-{len(os.listdir(scratch))}")
-    os.mkdir(hidden)
-    _mount(place, hidden, None, MS_BIND | MS_REC)
+    """Replace a directory, for this process, by a writable one with the same entries.
+
+    The root cannot be covered by a mount: this process gets another root instead.
+    """
+    number = len(os.listdir(scratch))
+    hidden, fresh = place, os.path.join(scratch, f"root-{number}")
+    if place != "/":
+        hidden, fresh = os.path.join(scratch, f"hidden-{number}"), place
+        os.mkdir(hidden)
+        _mount(place, hidden, None, MS_BIND | MS_REC)
+    else:
+        os.mkdir(fresh)
     entries = os.listdir(hidden)
     if len(entries) > ENTRIES_MAX:
         raise MountError(
             28, f"{place} has {len(entries)} entries, over {ENTRIES_MAX}: mount somewhere else"
         )
     mode = stat.S_IMODE(os.stat(hidden).st_mode)
-    _mount("tmpfs", place, "tmpfs", 0)
-    os.chmod(place, mode)
+    _mount("tmpfs", fresh, "tmpfs", 0)
+    os.chmod(fresh, mode)
     for name in entries:
-        old, new = os.path.join(hidden, name), os.path.join(place, name)
+        old, new = os.path.join(hidden, name), os.path.join(fresh, name)
         if os.path.islink(old):
             os.symlink(os.readlink(old), new)
             continue
@@ -114,3 +122,6 @@ def _open_up(place: str, scratch: str) -> None:
         else:
             os.close(os.open(new, os.O_CREAT | os.O_WRONLY))
         _mount(old, new, None, MS_BIND | MS_REC)
+    if place == "/":
+        os.chroot(fresh)
+        os.chdir("/")

@@ -45,7 +45,7 @@ class Pod:
         history = history or {}
         place = f"{spec.name}_{spec.namespace}({spec.uid})"
         self.containers = {
-            c.name: Container(c, history.get(c.name), place) for c in spec.containers
+            c.name: Container(c, history.get(c.name), place, now_ms) for c in spec.containers
         }
         self._init = [self.containers[c.name] for c in spec.init]
         self._main = [self.containers[c.name] for c in spec.main]
@@ -131,7 +131,7 @@ class Pod:
         grace_ms = self._grace_ms(now_ms)
         match event:
             case inputs.Started():
-                return container.on_started(event)
+                return container.on_started(now_ms, event)
             case inputs.StartFailed():
                 return container.on_start_failed(now_ms, event)
             case inputs.Exited():

@@ -61,11 +61,13 @@ class Processes:
 
         Raises: StartError.
         """
+        run = attempt.run
+        if run is not None and self.watch(attempt, run):
+            return run  # An earlier start that took too long has succeeded after all.
         try:
             attempt.path.mkdir(parents=True, exist_ok=True)
-            for stale in attempt.path.iterdir():
-                if stale.suffix == ".json":
-                    stale.unlink()
+            for stale in attempt.path.glob("*.json"):
+                stale.unlink()
             limits = {"log_bytes_max": LOG_BYTES_MAX, "log_files_max": LOG_FILES_MAX}
             write_json(attempt.path / "launch.json", {**launch, **limits})
             process = await asyncio.create_subprocess_exec(
@@ -76,7 +78,7 @@ class Processes:
             async with asyncio.timeout(START_S):
                 await process.wait()
         except (OSError, TimeoutError) as error:
-            raise StartError("shim", f"the supervisor cannot be started: {error}") from error
+            raise StartError("shim", f"the supervisor cannot be started: {error!r}") from error
         failure, run = attempt.failure(), attempt.run
         if failure is not None:
             raise StartError(failure["stage"], failure["error"])

@@ -109,7 +109,10 @@ class ServiceProxy:
             self._woken.clear()
             dirty, self._dirty = list(self._dirty), {}
             for request in dirty:
-                await self._settle(request)
+                try:
+                    await self._settle(request)
+                except Exception:  # noqa: BLE001 - one Service's trouble is not the others'.
+                    _log.exception("service_failed", service=str(request))
 
     async def _settle(self, request: Request) -> None:
         """Make what is listened on for one Service what it wants."""
@@ -132,7 +135,7 @@ class ServiceProxy:
                 if address not in mine:
                     relay.unlisten(*address)
         for listener in wanted:
-            await self._listen(request, listener)
+            self._listen(request, listener)
 
     def _relay(self, request: Request, name: str) -> Relay:
         if (request, name) not in self._relays:
@@ -140,9 +143,9 @@ class ServiceProxy:
             self._relays[request, name] = Relay(balancer, self._now_ms, sticky=False)
         return self._relays[request, name]
 
-    async def _listen(self, request: Request, listener: Listener) -> None:
+    def _listen(self, request: Request, listener: Listener) -> None:
         try:
-            await self._relay(request, listener.name).listen(listener.host, listener.port)
+            self._relay(request, listener.name).listen(listener.host, listener.port)
         except OSError as error:
             self._tell(request, listener, error)
             asyncio.get_running_loop().call_later(RETRY_S, self._touch, request)

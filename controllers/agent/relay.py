@@ -5,16 +5,17 @@ ends it. Each direction ends by itself, as in TCP. A side that does not read hol
 """
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
-from typing import Any, final
+from typing import final
 
 from controllers.agent.balancing import Balancer, Endpoint
 
 __all__ = ["Relay"]
 
-CONNECT_S = 2.0
-CONNECTIONS_MAX = 4_096
+CONNECT_S, PAUSE_S = 2.0, 0.1
+CONNECTIONS_MAX, BACKLOG = 4_096, 256
 BLOCK_BYTES = 64 << 10
 
 
@@ -25,29 +26,30 @@ class Relay:
     def __init__(self, balancer: Balancer, now_ms: Callable[[], int], *, sticky: bool) -> None:
         self.balancer, self.sticky = balancer, sticky
         self._now_ms = now_ms
-        self._servers: dict[tuple[str, int], asyncio.Server] = {}
+        self._listening: dict[tuple[str, int], socket.socket] = {}
+        self._fresh: set[socket.socket] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.connections = 0
 
-    async def listen(self, host: str, port: int) -> None:
-        """Listen on one more address. Raises: OSError.
+    def listen(self, host: str, port: int) -> int:
+        """Listen on one more address; return the port. Raises: OSError.
 
         Agents that share a machine share the address: the kernel deals connections among them.
         """
-        if (host, port) in self._servers:
-            return
+        if (host, port) in self._listening:
+            return port
         listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listening.bind((host, port))
+            listening.listen(BACKLOG)
             listening.setblocking(False)
-            self._servers[host, port] = await asyncio.start_server(
-                self._accept, sock=listening, backlog=256, limit=BLOCK_BYTES
-            )
-        except BaseException:
+        except OSError:
             listening.close()
             raise
+        asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+        self._listening[host, port] = listening
+        return int(listening.getsockname()[1])
 
     @property
     def open(self) -> int:
@@ -56,13 +58,14 @@ class Relay:
 
     def addresses(self) -> list[tuple[str, int]]:
         """Return where it listens."""
-        return list(self._servers)
+        return list(self._listening)
 
     def unlisten(self, host: str, port: int) -> None:
         """Accept no more on an address; connections that are there stay."""
-        server = self._servers.pop((host, port), None)
-        if server is not None:
-            server.close()
+        listening = self._listening.pop((host, port), None)
+        if listening is not None:
+            asyncio.get_running_loop().remove_reader(listening)
+            listening.close()  # The kernel refuses what was not accepted yet.
 
     async def close(self, *, cut: bool) -> None:
         """Accept no more at all.
@@ -77,19 +80,42 @@ class Relay:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._tasks) >= CONNECTIONS_MAX:
-            writer.transport.abort()
+    def _accept(self, listening: socket.socket) -> None:
+        """Accept one connection; the loop calls again while there are more."""
+        try:
+            near, address = listening.accept()
+        except OSError as error:
+            # The client has left already, or another agent was faster; or files have run out.
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(listening)
+                loop.call_later(PAUSE_S, self._resume, listening)
             return
-        self.connections += 1
-        task = asyncio.get_running_loop().create_task(self._carry(reader, writer))
+        if len(self._tasks) >= CONNECTIONS_MAX:
+            near.close()
+            return
+        near.setblocking(False)
+        self._fresh.add(near)
+        task = asyncio.get_running_loop().create_task(self._carry(near, str(address[0])))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: self._forget(near))
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _resume(self, listening: socket.socket) -> None:
+        if listening in self._listening.values():
+            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    def _forget(self, near: socket.socket) -> None:
+        """Close a connection whose task was cancelled before it began."""
+        if near in self._fresh:
+            self._fresh.discard(near)
+            near.close()
+
+    async def _carry(self, near: socket.socket, client: str) -> None:
+        self._fresh.discard(near)
+        reader, writer = await asyncio.open_connection(sock=near, limit=BLOCK_BYTES)
         try:
-            peer: Any = writer.get_extra_info("peername")
-            found = await self._connect(str(peer[0]) if self.sticky and peer else "")
+            found = await self._connect(client if self.sticky else "")
             if found is None:
                 writer.transport.abort()  # The client sees a reset, as from a closed port.
                 return

@@ -7,7 +7,7 @@ from typing import Any, final
 import structlog
 
 from controllers.agent import inputs
-from controllers.agent.driver import Driver, IdleDriver, Place
+from controllers.agent.driver import Driver, IdleDriver, Objects, Place
 from controllers.agent.inputs import Effect, Input
 from controllers.agent.launching import StartRefused
 from controllers.agent.pod import Pod
@@ -118,10 +118,10 @@ class Runner:
             self._timer.cancel()
         self._driver.forget(self.pod.spec.uid)
 
-    async def refresh(self) -> None:
-        """Write the volumes anew where what they refer to has changed."""
+    async def refresh(self, seen: Objects) -> None:
+        """Write the volumes anew where what they refer to has changed. Raises: OSError."""
         if self.counts:
-            await self._driver.refresh(self.pod.spec, self.place)
+            await self._driver.refresh(self.pod.spec, self.place, seen)
 
     # -- effects -------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from typing import Any, final
 
 from controllers.builtin.names import slot_name
 from controllers.builtin.performing import perform_for
-from controllers.builtin.pods import host_of, is_active, is_ready, phase_of, pod_of, worst_first
+from controllers.builtin.pods import is_active, is_ready, lost_in_ms, phase_of, pod_of, worst_first
 from controllers.runtime.actions import Action, Create, Patch, removal, status_patch
 from controllers.runtime.objects import (
     Object,
@@ -66,7 +66,9 @@ class _Count:
         job = state.job
         self.indexed = spec_of(job).get("completionMode") == "Indexed"
         pods = state.pods
-        self.active = [p for p in pods if is_active(p) and host_of(p) not in state.lost]
+        self.active = [
+            pod for pod in pods if is_active(pod) and lost_in_ms(pod, state.lost, state.now_ms) != 0
+        ]
         self.tries: dict[int, int] = {}
         self.ended: dict[int, list[str]] = {}
         for pod in pods:

@@ -1,6 +1,6 @@
 """What several planners ask about pods, and how they make one of a template."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from controllers.runtime.actions import Action, Patch
@@ -23,6 +23,7 @@ from controllers.runtime.objects import (
     to_ms,
     uid_of,
 )
+from controllers.runtime.view import LOST_MS
 from crdtstate.client.kinds import PODS
 from crdtstate.model import Kind
 
@@ -35,6 +36,7 @@ __all__ = [
     "is_available",
     "is_finished",
     "is_ready",
+    "lost_in_ms",
     "orphans_by_namespace",
     "pod_of",
     "release",
@@ -97,6 +99,17 @@ def started_ms(pod: Object) -> int:
     ]
     known = [ms for ms in running if ms is not None]
     return max(known) if known else to_ms(status_of(pod).get("startTime")) or created_ms(pod)
+
+
+def lost_in_ms(pod: Object, lost: Collection[str], now_ms: int) -> int | None:
+    """Return in how many milliseconds a pod counts as lost with its host, 0 for now.
+
+    None: its host is not lost. A pod that was made after the host fell silent has a grace of its
+    own: whoever bound it there hears the host, and we may be the last to know that it is back.
+    """
+    if host_of(pod) not in lost:
+        return None
+    return max(0, created_ms(pod) + LOST_MS - now_ms)
 
 
 def goodness(pod: Object, lost: Iterable[str] = ()) -> tuple[Any, ...]:

@@ -20,10 +20,10 @@ from controllers.builtin.performing import perform_for
 from controllers.builtin.pods import (
     adopt,
     available_in_ms,
-    host_of,
     is_active,
     is_finished,
     is_ready,
+    lost_in_ms,
     orphans_by_namespace,
     pod_of,
     release,
@@ -31,7 +31,7 @@ from controllers.builtin.pods import (
     worst_first,
 )
 from controllers.runtime.actions import Action, Create, Delete, Say, removal, status_patch
-from controllers.runtime.damping import Damper
+from controllers.runtime.damping import Budget, Damper
 from controllers.runtime.objects import (
     Object,
     is_deleting,
@@ -51,7 +51,9 @@ from crdtstate.client.kinds import PODS, REPLICA_SETS
 __all__ = ["ReplicaSetState", "ReplicaSets", "plan"]
 
 BURST_MAX = 500  # Pods made in one reconcile.
+BURST_MIN = 20
 FAILED_KEPT = 3
+_BUDGET_MS = 2_000
 _FAILED_PAUSE_MS, _FAILED_PAUSE_MS_MAX = 1_000, 60_000
 
 
@@ -68,6 +70,8 @@ class ReplicaSetState:
     is_taken: Callable[[str], bool] = lambda _name: False
     """Whether there is a pod of this name, whoever owns it."""
     lost: frozenset[str] = frozenset()
+    budget: Callable[[int], int] = lambda missing: missing
+    """How many of those missing may be made now."""
     settled: bool = True
     """Whether what is too much may be removed."""
     now_ms: int = 0
@@ -79,9 +83,10 @@ def plan(state: ReplicaSetState) -> tuple[list[Action], int | None]:
     selector = spec_of(owner).get("selector") or {}
     pods, actions = release(owner, state.pods, selector)
     actions += adopt(REPLICA_SETS, owner, state.orphans, selector)
-    counted = [pod for pod in pods if is_active(pod) and host_of(pod) not in state.lost]
-    again_ms: int | None = None
-    wanted = int(spec_of(owner).get("replicas", 1))
+    fates = {name_of(pod): lost_in_ms(pod, state.lost, state.now_ms) for pod in pods}
+    counted = [pod for pod in pods if is_active(pod) and fates[name_of(pod)] != 0]
+    again_ms = min((ms for ms in fates.values() if ms), default=None)
+    wanted = wanted_of(owner)
     if not selects(selector, _template_labels(owner)):
         message = "spec.selector does not select the pods of spec.template: none are created"
         actions.append(
@@ -91,15 +96,23 @@ def plan(state: ReplicaSetState) -> tuple[list[Action], int | None]:
     elif not is_deleting(owner):
         missing = wanted - len(counted)
         if missing > 0:
-            again_ms = _pause_ms(pods, state.now_ms)
-            if again_ms is None:
-                actions += _creations(state, missing)
+            pause_ms = _pause_ms(pods, state.now_ms)
+            if pause_ms is None:
+                granted = state.budget(missing)
+                actions += _creations(state, granted)
+                pause_ms = _BUDGET_MS if granted < missing else None
+            again_ms = min((ms for ms in (again_ms, pause_ms) if ms), default=None)
         elif missing < 0 and state.settled:
             actions += [removal(PODS, pod) for pod in worst_first(counted)[:-missing]]
         actions += _cleaning(state, pods)
     status, ready_in_ms = _status(state, counted)
     actions += status_patch(REPLICA_SETS, owner, status)
     return actions, min((ms for ms in (again_ms, ready_in_ms) if ms), default=None)
+
+
+def wanted_of(owner: Object) -> int:
+    """Return the pods that a ReplicaSet is asked for."""
+    return int(spec_of(owner).get("replicas", 1))
 
 
 def _template_labels(owner: Object) -> Mapping[str, str]:
@@ -171,18 +184,22 @@ class ReplicaSets:
 
     def __init__(self) -> None:
         self._removals: Damper[Request] = Damper()
+        self._creations: Budget[Request] = Budget(refill_ms=30_000)
 
     async def reconcile(self, request: Request, scope: Scope) -> Result:
         """Bring one ReplicaSet to its number of pods."""
         owner = scope.get(REPLICA_SETS, request.name, request.namespace)
         if owner is None:
             return DONE
-        epoch = (uid_of(owner), spec_of(owner).get("replicas"))
+        epoch = uid_of(owner), wanted_of(owner)
         wait_ms = self._removals.wait_ms(request, epoch, scope.now_ms)
         state = ReplicaSetState(
             replica_set=owner, pods=scope.owned(PODS, owner),
             orphans=scope.find(PODS, "orphans", request.namespace),
             is_taken=lambda name: scope.get(PODS, name, request.namespace) is not None,
+            budget=lambda missing: self._creations.take(
+                request, epoch, missing, max(BURST_MIN, 2 * wanted_of(owner)), scope.now_ms
+            ),
             lost=scope.view.lost, settled=scope.view.settled and not wait_ms,
             now_ms=scope.wall_ms,
         )  # fmt: skip

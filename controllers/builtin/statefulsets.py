@@ -19,6 +19,7 @@ from controllers.builtin.pods import (
     is_available,
     is_finished,
     is_ready,
+    lost_in_ms,
     pod_of,
 )
 from controllers.builtin.revisions import HASH_LABEL, Revisions, revise
@@ -121,7 +122,8 @@ def _step(
         return []
     if is_finished(pod):
         return [removal(PODS, pod)]
-    if host_of(pod) in state.lost and POLICY_ANNOTATION in annotations_of(owner):
+    lost = lost_in_ms(pod, state.lost, state.now_ms) == 0
+    if lost and POLICY_ANNOTATION in annotations_of(owner):
         # That the policy allows it was asked before this plan was made.
         return [removal(PODS, pod, grace_seconds=0)]
     return []

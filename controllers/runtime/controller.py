@@ -10,6 +10,7 @@ import structlog
 from controllers.errors import StaleError, TerminalError
 from controllers.runtime.backoff import Backoff
 from controllers.runtime.cache import Change
+from controllers.runtime.damping import Budget
 from controllers.runtime.informer import Informer
 from controllers.runtime.mapping import Caches
 from controllers.runtime.membership import Membership
@@ -29,6 +30,7 @@ RECONCILE_S_MAX = 60.0
 _TOGETHER = 8  # Writes under way at once, of one reconcile: group commit makes them one sync.
 _OWN_WRITES_RETRY_MS, _OWN_WRITES_MS_MAX = 250, 10_000
 _STALE_RETRY_MS = 20
+_PACE_BURST, _PACE_MS = 20, 4_000  # Reconciles of one key: then five a second, for all changes.
 _log = structlog.get_logger("controllers.controller")
 
 
@@ -52,16 +54,27 @@ async def gather_some(writes: Sequence[Awaitable[None]]) -> None:
 
 @final
 class Controller:
-    """The worker of one registration in one process."""
+    """The worker of one registration in one process.
+
+    Args:
+        refresh: Brings the beliefs up to date, if that may matter now.
+    """
 
     def __init__(
-        self, spec: ControllerSpec, desk: Desk, membership: Membership, clock: Clock, rng: Random
+        self,
+        spec: ControllerSpec,
+        desk: Desk,
+        membership: Membership,
+        refresh: Callable[[], Awaitable[None]],
+        clock: Clock,
+        rng: Random,
     ) -> None:
-        self.spec, self._desk = spec, desk
+        self.spec, self._desk, self._refresh = spec, desk, refresh
         self._membership, self._clock = membership, clock
         self._reconciler = spec.make()
         self._queue: WorkQueue[Request] = WorkQueue()
         self._backoff: Backoff[Request] = Backoff(rng)
+        self._pace: Budget[Request] = Budget(refill_ms=_PACE_MS)
         self._wake = asyncio.Event()
         self._own_writes_since: dict[Request, int] = {}
         self._informers: dict[Kind, Informer] = {}
@@ -162,12 +175,15 @@ class Controller:
 
     async def _turn(self, request: Request) -> int | None:
         """Do one reconcile; return when to come back, None for not before something changes."""
+        await self._refresh()  # While somebody is silent, who comes back is to be known at once.
         now_ms = self._clock.now_ms()
         if not self._membership.acts_on(f"{self.spec.name}/{request}", now_ms):
             return None
         wait_ms = self._waits_for_own_writes(request, now_ms)
         if wait_ms is not None:
             return wait_ms
+        if not self._pace.take(request, None, 1, _PACE_BURST, now_ms):
+            return _PACE_MS // _PACE_BURST
         view = self._membership.view(now_ms)
         if not view.allows(self._policy_of(request)):
             self.metrics.held += 1

@@ -34,7 +34,7 @@ from crdtstate.model import Kind
 
 __all__ = ["Manager"]
 
-_BELIEFS_MS = 500
+_BELIEFS_MS, _FRESH_MS = 500, 50
 _DISCOVERY_S = 30.0
 _log = structlog.get_logger("controllers.manager")
 
@@ -83,7 +83,7 @@ class Manager:
             written=Written(self._caches), recorder=Recorder(spec.name),
             metrics=ControllerMetrics(spec.name), together=gather_some,
         )  # fmt: skip
-        return Controller(spec, desk, self._membership, self._clock, self._rng)
+        return Controller(spec, desk, self._membership, self._refresh, self._clock, self._rng)
 
     def _ensure(self, kind: Kind) -> Informer:
         if kind not in self._informers:
@@ -145,6 +145,11 @@ class Manager:
             now_ms = self._clock.now_ms()
             until_ms = self._membership.next_ms(now_ms) or now_ms + _BELIEFS_MS
             await asyncio.sleep(max(1, min(_BELIEFS_MS, until_ms - now_ms)) / 1000)
+
+    async def _refresh(self) -> None:
+        view = self.view()
+        if view.silent_ms and view.age_ms >= _FRESH_MS:
+            await self._look_at_members()
 
     async def _look_at_members(self) -> None:
         with suppress(CrdtstateError):  # The view grows old, and says so.

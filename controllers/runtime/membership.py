@@ -20,6 +20,7 @@ __all__ = ["HOLD_MS", "Membership"]
 
 HOLD_MS = 1_500
 _HEARD = ("alive", "suspect")
+_BACK_MS = 5_000  # What a new link is worth, until gossip has made up its mind.
 
 
 @final
@@ -37,6 +38,7 @@ class Membership:
         self._members: tuple[str, ...] = ()
         self._heard_since: dict[str, int] = {}
         self._silent_since: dict[str, int] = {}
+        self._linked_since: dict[str, int] = {}
         self._began_ms: int | None = None
         self._observed_ms = 0
         self._actors: frozenset[str] = frozenset()
@@ -45,9 +47,9 @@ class Membership:
         """Take the rows of the membership table."""
         self._began_ms = now_ms if self._began_ms is None else self._began_ms
         self._observed_ms = now_ms
-        self._members = tuple(sorted(row.name for row in rows))
         for row in rows:
-            if row.is_self or row.liveness in _HEARD:
+            self._note_link(now_ms, row)
+            if row.is_self or row.liveness in _HEARD or self._is_back(now_ms, row):
                 self._heard_since.setdefault(row.name, now_ms)
                 # A suspect may be gone: its silence counts from the suspicion if it is.
                 if row.liveness == "suspect":
@@ -57,9 +59,21 @@ class Membership:
             else:
                 self._heard_since.pop(row.name, None)
                 self._silent_since.setdefault(row.name, now_ms)
+        self._members = tuple(sorted(row.name for row in rows))
         for gone in (self._heard_since.keys() | self._silent_since.keys()) - set(self._members):
             self._heard_since.pop(gone, None)
             self._silent_since.pop(gone, None)
+
+    def _note_link(self, now_ms: int, row: MemberInfo) -> None:
+        if not row.linked:
+            self._linked_since.pop(row.name, None)
+        elif row.name not in self._linked_since:
+            self._linked_since[row.name] = now_ms if self._members else now_ms - _BACK_MS
+
+    def _is_back(self, now_ms: int, row: MemberInfo) -> bool:
+        """Whether a link has just come up: it brings writes before gossip says who is there."""
+        since_ms = self._linked_since.get(row.name, now_ms - _BACK_MS)
+        return row.liveness != "left" and now_ms - since_ms < _BACK_MS
 
     def set_actors(self, names: Iterable[str]) -> None:
         """Say on which members controllers run."""

@@ -10,6 +10,7 @@ Invariants:
     FST-1  One request of a connection is answered at a time, in order.
     FST-2  A connection that aiohttp has been given bytes of is never served here again.
     FST-3  A body that is not whole is waited for here; nothing of it has gone anywhere.
+    FST-4  A stream ends with its connection, also one that has nothing to say.
 """
 
 import asyncio
@@ -54,6 +55,8 @@ class FastProtocol(RequestHandler):
         self._task: asyncio.Task[None] | None = None  # That one, when it had to wait.
         self._waiting = b""
         self._done: asyncio.Future[None] | None = None
+        self.streaming: asyncio.Task[Any] | None = None
+        """What sends a stream here, while one is sent."""
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
@@ -143,8 +146,10 @@ class FastProtocol(RequestHandler):
             asyncio.get_running_loop().call_soon(self.data_received, waiting)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The client has gone; what it asked for is finished all the same."""
+        """The client has gone; what it asked for is finished all the same, but for a stream."""
         self._waiting = b""
+        if self.streaming is not None:
+            self.streaming.cancel()  # FST-4
         super().connection_lost(exc)
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:

@@ -158,6 +158,8 @@ class HttpServer:
         task = asyncio.current_task()
         assert task is not None
         self._streams.add(task)
+        assert isinstance(raw.protocol, FastProtocol)
+        raw.protocol.streaming = task
         try:
             await out.prepare(raw)
             async for chunk in response.stream:
@@ -175,6 +177,7 @@ class HttpServer:
             return out
         finally:
             self._streams.discard(task)
+            raw.protocol.streaming = None
             close = getattr(response.stream, "aclose", None)
             if close is not None:
                 await close()

@@ -76,6 +76,7 @@ class Driver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = self._loop.create_future()
         self._token: str | None = None
+        self._token_revision = -1
         self._stopping = False
         self.persists = 0
         # A table, not a match: msgspec's instance checks cost more than some of the effects.
@@ -280,8 +281,11 @@ class Driver:
     @property
     def token(self) -> str:
         """The causal token of the durable state."""
-        if self._token is None:
-            self._token = encode_token(self.replica.shown.vector)
+        shown = self.replica.shown
+        if self._token is None or self._token_revision != shown.revision:
+            # Not only when a revision is announced: the answers of a batch are made before that,
+            # and each must cover its own write.
+            self._token, self._token_revision = encode_token(shown.vector), shown.revision
         return self._token
 
     @property

@@ -49,6 +49,7 @@ class Peer:
 
     def __init__(self, config: PeerConfig) -> None:
         self.config = config
+        self._folder = Path(config.data).absolute()  # As of now: nobody need stay here.
         self.api_address = parse_address(config.api, "api")
         self._auth_tokens = _read_auth_tokens(config, self.api_address[0])
         self._exit = contextlib.AsyncExitStack()
@@ -113,7 +114,7 @@ class Peer:
         token = self._auth_tokens[0] if self._auth_tokens else None
         for name, extension in load_extensions(self.config.without):
             handle = PeerHandle(
-                name=self.config.name, api=url, data=Path(self.config.data) / name,
+                name=self.config.name, api=url, data=self._folder / name,
                 client=lambda: AsyncClient(url, auth_token=token, causal=False),
                 end_pods=self.config.end_pods, offer_pods=kube.offer_pods,
             )  # fmt: skip

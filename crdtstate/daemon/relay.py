@@ -12,7 +12,7 @@ from crdtstate.errors import UnavailableError
 
 __all__ = ["HttpRelay"]
 
-_TOGETHER_MAX = 32
+_TOGETHER_MAX = 256  # Of which followed logs hold one each.
 
 
 @final

@@ -60,7 +60,7 @@ class CachedObject:
 class Event:
     """What happened to one object. `object` is what clients are sent, in the event's version."""
 
-    __slots__ = ("_forms", "after", "before", "object", "type")
+    __slots__ = ("after", "before", "object", "type")
 
     def __init__(
         self,
@@ -70,19 +70,11 @@ class Event:
     ) -> None:
         self.type, self.before, self.object = kind, before, shown
         self.after = None if kind == "DELETED" else shown
-        self._forms: dict[Hashable, bytes] = {}
 
     @property
     def version(self) -> int:
         """The version of the event."""
         return self.object.version
-
-    def encoded(self, form: Hashable, make: "Callable[[Event], bytes]") -> bytes:
-        """Return `make(self)`, made once for each `form`, however many watch."""
-        data = self._forms.get(form)
-        if data is None:
-            data = self._forms[form] = make(self)
-        return data
 
 
 @final
@@ -178,15 +170,18 @@ class ObjectCache:
         kind = self._kinds.get(stored_as)
         return kind.last if kind else self._start
 
-    def events_after(self, stored_as: str, version: int) -> list[Event]:
+    def events_after(self, stored_as: str, version: int, *, own: bool = False) -> list[Event]:
         """Return the events of a kind after a version, in order (CCH-1).
+
+        Args:
+            own: The version did not come from a client: it was minted here, however long ago.
 
         Raises: StatusError Expired (CCH-2).
         Cost: O(those returned).
         """
         kind = self._kinds.get(stored_as)
         floor = kind.floor if kind else self._start
-        if version not in self._minted or version < floor:
+        if version < floor or not (own or version in self._minted):
             raise StatusError(
                 "Expired",
                 f"resourceVersion {version} is not one that this peer gave and remembers "

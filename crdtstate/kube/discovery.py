@@ -25,6 +25,7 @@ __all__ = [
     "resource_list",
     "subresource_kind",
     "subresource_verbs",
+    "subresources_of",
     "version_document",
     "version_rank",
 ]
@@ -35,21 +36,9 @@ AGGREGATED_TYPE = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscov
 
 _VERSION = re.compile(r"v(\d{1,9})(?:(alpha|beta)(\d{1,9}))?")
 _CHANGED = ("get", "patch", "update")
-_SUBRESOURCE_VERBS = {
-    "finalize": ("update",), "token": ("create",), "eviction": ("create",),
-    "binding": ("create",), "log": ("get",), "exec": ("create", "get"),
-    "attach": ("create", "get"), "portforward": ("create", "get"),
-}  # fmt: skip
-# Sub-resources whose kind is not that of the resource: (group, version, kind).
-_SUBRESOURCE_KINDS = {
-    "scale": ("autoscaling", "v1", "Scale"),
-    "token": ("authentication.k8s.io", "v1", "TokenRequest"),
-    "eviction": ("policy", "v1", "Eviction"),
-    "binding": ("", "v1", "Binding"),
-    "exec": ("", "v1", "PodExecOptions"),
-    "attach": ("", "v1", "PodAttachOptions"),
-    "portforward": ("", "v1", "PodPortForwardOptions"),
-}
+_SUBRESOURCE_VERBS = {"finalize": ("update",), "log": ("get",)}
+_READ_ONLY = {"/pods": ("log",)}
+"""Sub-resources that are no part of the object: what they give is asked elsewhere."""
 
 
 def _review(group: str, kind: str, *, namespaced: bool = False) -> Resource:
@@ -92,10 +81,16 @@ def subresource_verbs(subresource: str) -> tuple[str, ...]:
     return _SUBRESOURCE_VERBS.get(subresource, _CHANGED)
 
 
+def subresources_of(resource: Resource) -> tuple[str, ...]:
+    """Return the sub-resources that are discovered."""
+    return (*resource.subresources, *_READ_ONLY.get(resource.stored_as, ()))
+
+
 def subresource_kind(resource: Resource, subresource: str) -> tuple[str, str, str]:
     """Return group, version and kind of what a sub-resource takes and gives."""
-    own = (resource.group, resource.version, resource.kind)
-    return _SUBRESOURCE_KINDS.get(subresource, own)
+    if subresource == "scale":
+        return ("autoscaling", "v1", "Scale")
+    return (resource.group, resource.version, resource.kind)
 
 
 def api_versions(address: str) -> dict[str, Any]:
@@ -190,7 +185,7 @@ def _rows(resource: Resource) -> list[dict[str, Any]]:
     if resource.categories:
         row["categories"] = list(resource.categories)
     rows = [row]
-    for name in resource.subresources:
+    for name in subresources_of(resource):
         group, version, kind = subresource_kind(resource, name)
         inner: dict[str, Any] = {
             "name": f"{resource.plural}/{name}", "singularName": "",
@@ -215,14 +210,15 @@ def _aggregated(resource: Resource) -> dict[str, Any]:
         found["shortNames"] = list(resource.short_names)
     if resource.categories:
         found["categories"] = list(resource.categories)
-    if resource.subresources:
+    inner = subresources_of(resource)
+    if inner:
         found["subresources"] = [
             {
                 "subresource": name,
                 "responseKind": _response_kind(*subresource_kind(resource, name)),
                 "verbs": list(subresource_verbs(name)),
             }
-            for name in resource.subresources
+            for name in inner
         ]
     return found
 

@@ -111,11 +111,11 @@ def item_key(schema: Schema, item: Any) -> str | None:
         if value is None or isinstance(value, dict | list):
             return None
         values.append(value)
-    return _key_element(schema.list_keys, tuple(values))
+    return _key_element(schema.list_keys, *values)
 
 
-@lru_cache(maxsize=16384, typed=True)
-def _key_element(names: tuple[str, ...], values: tuple[Any, ...]) -> str:
+@lru_cache(maxsize=16384, typed=True)  # Typed, and one argument a value: True is not 1.
+def _key_element(names: tuple[str, ...], *values: Any) -> str:
     fields = dict(zip(names, values, strict=True))
     return "k:" + json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 

@@ -39,6 +39,7 @@ from crdtstate.kube.fieldset import (
     join_trees,
     subtract_trees,
 )
+from crdtstate.kube.metadata import ANNOTATIONS_BYTES_MAX
 from crdtstate.kube.resources import Resource
 from crdtstate.kube.schema import Schema
 from crdtstate.kube.statuses import StatusError
@@ -124,7 +125,7 @@ def apply_config(
         if not _may_migrate(run, found):
             raise found.as_status() from None
         body, after = run.merged(force=True)
-    if writer.manager == "kubectl" and _annotation(live):
+    if writer.manager == "kubectl" and _annotation(body):
         body = _with_annotation(body, config)
     return body, encode(after)
 
@@ -289,7 +290,7 @@ def _annotation(body: Mapping[str, Any] | None) -> str:
 
 
 def _with_annotation(body: Body, config: Mapping[str, Any]) -> Body:
-    """Keep what client-side apply remembers in step with what was applied."""
+    """Keep what client-side apply remembers in step with what was applied, if it has room."""
     metadata = dict(config.get("metadata") or {})
     metadata.pop("managedFields", None)
     if LAST_APPLIED in (metadata.get("annotations") or {}):
@@ -298,4 +299,6 @@ def _with_annotation(body: Body, config: Mapping[str, Any]) -> Body:
         }
     text = json.dumps({**config, "metadata": metadata}, sort_keys=True, separators=(",", ":"))
     annotations = {**body["metadata"]["annotations"], LAST_APPLIED: text + "\n"}
+    if sum(len(key) + len(value) for key, value in annotations.items()) > ANNOTATIONS_BYTES_MAX:
+        del annotations[LAST_APPLIED]
     return {**body, "metadata": {**body["metadata"], "annotations": annotations}}

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from crdtstate.kube.discovery import REVIEWS
-from crdtstate.kube.models import Dialect, closure, custom_models, model
+from crdtstate.kube.models import META, Dialect, closure, custom_models, model
 from crdtstate.kube.openapi_paths import models_of, paths_of, render_v2, render_v3
 from crdtstate.kube.openapi_v2 import header, named_path, named_schema
 from crdtstate.kube.resources import Registry, Resource
@@ -106,7 +106,10 @@ def _model_members(own: Sequence[Resource], dialect: Dialect) -> Iterator[bytes]
 
 def _reachable(own: Sequence[Resource]) -> list[str]:
     paths = (path for resource in own for path in paths_of(resource))
-    return closure({name for path in paths for name in models_of(path)})
+    named = {name for path in paths for name in models_of(path)}
+    if any(resource.custom for resource in own):
+        named |= {f"{META}.ObjectMeta", f"{META}.ListMeta"}
+    return closure(named)
 
 
 def _custom_models(

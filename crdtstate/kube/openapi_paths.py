@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-from crdtstate.kube.discovery import subresource_kind, subresource_verbs
+from crdtstate.kube.discovery import subresource_kind, subresource_verbs, subresources_of
 from crdtstate.kube.models import META, PREFIXES, model_name
 from crdtstate.kube.resources import Resource
 
@@ -99,7 +99,7 @@ def paths_of(resource: Resource) -> Iterator[Path]:
     item = tuple(maker.item(verbs, ""))
     if item:
         yield Path(f"{below}/{resource.plural}/{{name}}", (*variables, "name"), item)
-    for name in resource.subresources:
+    for name in subresources_of(resource):
         inner = tuple(maker.item(set(subresource_verbs(name)), name))
         path = f"{below}/{resource.plural}/{{name}}/{name}"
         yield Path(path, (*variables, "name"), inner)

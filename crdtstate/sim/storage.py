@@ -23,6 +23,7 @@ from crdtstate.store.ports import Batch, Storage
 
 __all__ = ["Disk", "DiskFaults", "SimCommitter"]
 
+_STALL_S = 0.5  # A write that takes longer may fail a client.
 Done = Callable[[StorageError | None], None]
 
 
@@ -94,7 +95,7 @@ class SimCommitter:
         self._faults, self._rng = faults, rng
         self._on_cut, self._on_durable, self._on_trouble = on_cut, on_durable, on_trouble
         self._free_s = 0.0
-        self.busy_until_s = 0.0
+        self.stalled_until_s = 0.0
 
     def commit(self, batch: Batch) -> None:
         """Start making `batch` durable."""
@@ -103,7 +104,8 @@ class SimCommitter:
         if rng.random() < faults.stall:
             took += rng.uniform(0, faults.stall_s)
         self._free_s = max(self._loop.time(), self._free_s) + took
-        self.busy_until_s = self._free_s
+        if took > _STALL_S:
+            self.stalled_until_s = self._free_s
         self._loop.at(self._free_s, self._life, self._write, batch)
 
     def _write(self, batch: Batch) -> None:

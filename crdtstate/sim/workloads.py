@@ -129,10 +129,10 @@ async def _bounded(client: AsyncClient, rng: Random, n: int, _value: str) -> Non
     stock = client.bounded(f"b/{n}")
     if await stock.get() is None:
         await stock.create(rng.choice((1, 2, 10)))
-    elif rng.random() < 0.5:
-        await stock.take(1)
+    elif rng.random() < 0.7:
+        await stock.take(rng.choice((1, 2)))
     else:
-        await stock.add(2)
+        await stock.add(1)
 
 
 async def _transact(client: AsyncClient, rng: Random, n: int, value: str) -> None:
@@ -204,7 +204,7 @@ def _judge(world: World, home: Host, began: float, error: CrdtstateError, *, alo
     if error.code == "clock_skew" and (wrong or world.stats["fault:jump"]):
         return
     up = home.up_since_s and home.up_since_s + _SETTLED_S < began
-    busy = home.committer is not None and home.committer.busy_until_s > began + 1
+    busy = home.committer is not None and home.committer.stalled_until_s > began
     if up and home.trouble_s + _SETTLED_S < began and not busy:
         world.checkers.fail(
             Violation("AVL-1", f"{home.name} is up and has refused: {error.code}: {error.message}")

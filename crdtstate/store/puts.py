@@ -8,7 +8,7 @@ dot is in nobody's vector, its own replica's included.
 
 Invariants:
     PUT-1  Nothing enters the vector while a transaction is open: its past is that of all its puts.
-    PUT-2  A step that settles a transaction leaves none open: vector and table agree after it.
+    PUT-2  A request that settles a transaction leaves none open: vector and table agree after it.
 """
 
 from collections.abc import Sequence

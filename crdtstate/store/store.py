@@ -101,7 +101,12 @@ class Store:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing of this replica's own waits to be durable."""
-        return not self.outbox and not self._puts.is_open
+        return not self.outbox and self.is_settled
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether table and vector agree: no transaction is open."""
+        return not self._puts.is_open
 
     def settle(self) -> None:
         """End the open transaction, if there is one: it is in the vector from now on."""

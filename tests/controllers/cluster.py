@@ -1,14 +1,17 @@
 """Real peers with agents and controllers inside, and kubectl in front of any of them."""
 
-import json
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.fleet import Fleet, until
+from crdtstate.client.kinds import NODES, PODS
+from crdtstate.errors import UnavailableError
+from crdtstate.model import Kind
+from tests.e2e.fleet import Fleet
 from tests.kube.clients import binary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,31 +26,40 @@ class Cluster:
     def __init__(self, peers: Fleet) -> None:
         self.peers = peers
         self._kubectl = binary("kubectl")
-        self._home = peers.path
+        self._env = {"PATH": os.environ["PATH"], "HOME": str(peers.path)}
+
+    def start_kubectl(self, peer: str, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start kubectl against one peer."""
+        return subprocess.Popen(
+            [self._kubectl, "--server", self.peers.url(peer), *arguments], env=self._env,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
 
     def kubectl(self, peer: str, *arguments: str, stdin: str = "", check: bool = True) -> str:
-        """Run kubectl against one peer; return what it prints, errors last."""
-        command = [self._kubectl, "--server", self.peers.url(peer), *arguments]
-        env = {"PATH": os.environ["PATH"], "HOME": str(self._home)}
-        done = subprocess.run(
-            command, env=env, input=stdin, capture_output=True, text=True, timeout=120, check=False
-        )
-        said = done.stdout + done.stderr
-        assert done.returncode == 0 or not check, f"{arguments}: {said}"
+        """Run kubectl against one peer; return what it prints."""
+        process = self.start_kubectl(peer, *arguments)
+        said = process.communicate(stdin.encode(), timeout=120)[0].decode()
+        assert process.returncode == 0 or not check, f"{arguments}: {said}"
         return said
 
-    def get(self, peer: str, *arguments: str) -> Any:
-        """Run kubectl get; return the JSON, None when it fails."""
-        said = self.kubectl(peer, "get", *arguments, "-o", "json", check=False)
-        return json.loads(said) if said.startswith("{") else None
+    def get(self, peer: str, kind: Kind, name: str) -> dict[str, Any] | None:
+        """Return an object as one peer shows it, None when it does not."""
+        space = "default" if kind.namespaced else None
+        with suppress(UnavailableError):
+            return self.peers.client(peer).resources.get(kind, name, space)
+        return None
 
-    def all_pods(self, peer: str, selector: str) -> list[dict[str, Any]]:
-        """Return the pods of a label, also those that are ending."""
-        return list((self.get(peer, "pods", "-l", selector) or {"items": []})["items"])
+    def find(self, peer: str, kind: Kind, selector: str | None = None) -> list[dict[str, Any]]:
+        """Return objects as one peer shows them; none when it does not answer."""
+        space = "default" if kind.namespaced else None
+        with suppress(UnavailableError):
+            resources = self.peers.client(peer).resources
+            return list(resources.list(kind, space, label_selector=selector).items)
+        return []
 
     def pods(self, peer: str, selector: str) -> list[dict[str, Any]]:
         """Return the pods of a label that are not ending."""
-        found = self.all_pods(peer, selector)
+        found = self.find(peer, PODS, selector)
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def ready(self, peer: str, selector: str) -> dict[str, int]:
@@ -60,7 +72,11 @@ class Cluster:
 
     def wait(self, condition: Callable[[], Any], what: str) -> float:
         """Wait for it; return the seconds that it took."""
-        return until(condition, what, DEADLINE_S)
+        began_s = time.monotonic()
+        while not condition():
+            assert time.monotonic() - began_s < DEADLINE_S, f"not within {DEADLINE_S} s: {what}"
+            time.sleep(0.1)
+        return time.monotonic() - began_s
 
     def wait_ready(self, peer: str, selector: str, count: int) -> dict[str, int]:
         """Wait until exactly so many pods are there, all ready; return their pids by name."""
@@ -75,11 +91,7 @@ class Cluster:
         for peer in self.peers.children:
             self.wait(
                 lambda peer=peer: (
-                    sum(
-                        is_ready(node)
-                        for node in (self.get(peer, "nodes") or {"items": []})["items"]
-                    )
-                    == len(self.peers.children)
+                    sum(map(is_ready, self.find(peer, NODES))) == len(self.peers.children)
                 ),
                 f"all machines are ready, as {peer} sees it",
             )

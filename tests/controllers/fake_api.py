@@ -65,7 +65,6 @@ class FakeApi:
     lag_s: float = 0.0
     """How late watches tell what happened."""
     down: bool = False
-    unready: bool = False
     served: list[tuple[str, str, str, str, bool]] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
     """Uids that were deleted."""
@@ -225,7 +224,7 @@ class FakeApi:
         if path == "/status":
             return {
                 "name": "fake", "origin": "1", "revision": "1", "token": "", "linked": [],
-                "ready": not self.unready, "reason": "", "members": 1, "minority": False,
+                "ready": True, "reason": "", "members": 1, "minority": False,
                 "conflicts": 0,
             }  # fmt: skip
         resource, namespace, name, part = split(path)

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from crdtstate.client.kinds import CONFIG_MAPS, NODES, PODS, SERVICES
+from crdtstate.model import Kind
 from tests.controllers.cluster import EXAMPLES, ROOT, Cluster, cluster
 from tests.kube.clients import library
 
 pytestmark = pytest.mark.e2e
+WEBSITES = Kind("example.com", "v1", "Website", "websites")
+NOTES = Kind("kopf.example.com", "v1", "Note", "notes")
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +55,9 @@ def test_web_runs_on_three_peers_behind_one_service(there: Cluster) -> None:
 
     pods = there.pods("c", "app=web")
     assert sorted(pod["spec"]["nodeName"] for pod in pods) == ["a", "b", "c"]
-    service = there.get("c", "service", "web")["spec"]
+    service = (there.get("c", SERVICES, "web") or {})["spec"]
     port = service["ports"][0]["nodePort"]
-    nodes = there.get("a", "nodes")["items"]
-    for node in nodes:
+    for node in there.find("a", NODES):
         name, address = node["metadata"]["name"], node["status"]["addresses"][0]["address"]
         there.wait(
             lambda a=address, n=name: ask(a, port).endswith(f"on {n}\n"), f"{name} serves itself"
@@ -64,25 +67,27 @@ def test_web_runs_on_three_peers_behind_one_service(there: Cluster) -> None:
     there.wait(lambda: not there.pods("a", "app=web"), "all are gone")
 
 
-def test_a_controller_in_forty_lines_keeps_what_a_greeting_says(there: Cluster) -> None:
+def test_a_controller_in_forty_lines_makes_websites(there: Cluster) -> None:
     folder = EXAMPLES / "crd-controller"
-    code = (folder / "greetings.py").read_text().split("@controller")[1].split("async def main")[0]
+    code = (folder / "websites.py").read_text().split("@controller")[1].split("async def main")[0]
     assert len([line for line in code.splitlines() if line.strip()]) <= 40
     there.kubectl("a", "apply", "-f", str(folder / "definition.yaml"))
-    there.kubectl("a", "wait", "--for=condition=Established", "crd/greetings.example.com")
+    there.kubectl("a", "wait", "--for=condition=Established", "crd/websites.example.com")
 
-    with program(there, sys.executable, str(folder / "greetings.py"), there.peers.url("b")):
-        there.kubectl("c", "apply", "-f", str(folder / "greeting.yaml"))
-        there.wait(lambda: there.get("a", "configmap", "morning-1"), "two ConfigMaps")
+    with program(there, sys.executable, str(folder / "websites.py"), there.peers.url("b")):
+        there.kubectl("c", "apply", "-f", str(folder / "website.yaml"))
+        there.wait_ready("a", "website=hello", 2)
+        (pod, _) = there.pods("b", "website=hello")
+        assert ask(pod["status"]["podIP"], 8080) == "good morning\n"
         there.kubectl(
-            "a", "patch", "greeting", "morning", "--type=merge", "-p", '{"spec": {"times": 3}}'
+            "a", "patch", "website", "hello", "--type=merge", "-p", '{"spec": {"copies": 3}}'
         )
-        there.wait(lambda: there.get("c", "configmap", "morning-2"), "a third")
         there.wait(
-            lambda: there.get("c", "greeting", "morning")["status"] == {"files": 3}, "its status"
+            lambda: (there.get("c", WEBSITES, "hello") or {}).get("status") == {"ready": 3},
+            "its status",
         )
-        there.kubectl("b", "delete", "greeting", "morning")
-        there.wait(lambda: there.get("a", "configmap", "morning-0") is None, "they go with it")
+        there.kubectl("b", "delete", "website", "hello")
+        there.wait(lambda: not there.find("a", PODS, "website=hello"), "they go with it")
 
 
 def test_a_site_goes_on_while_it_is_cut_off(there: Cluster) -> None:
@@ -102,7 +107,8 @@ def test_a_site_goes_on_while_it_is_cut_off(there: Cluster) -> None:
 
     there.wait(lambda: there.ready("a", "app=pumps") == alone, "both sides see the same two")
     there.wait(
-        lambda: there.get("c", "configmap", "pumps")["data"]["pressure"] == "5", "the new pressure"
+        lambda: (there.get("c", CONFIG_MAPS, "pumps") or {})["data"]["pressure"] == "5",
+        "the new pressure",
     )
     assert there.ready("c", "app=pumps") == alone
     there.kubectl("b", "delete", "-f", str(folder / "site.yaml"), "--wait=false")
@@ -119,6 +125,6 @@ def test_a_kopf_operator_works_unchanged(there: Cluster, tmp_path: Path) -> None
     run = [sys.executable, "-m", "kopf", "run", "--standalone", "--all-namespaces"]
     with program(there, *run, str(folder / "operator.py"), KUBECONFIG=str(config)):
         there.kubectl("b", "apply", "-f", str(folder / "note.yaml"))
-        there.wait(lambda: there.get("c", "configmap", "note-shopping"), "the note is written")
+        there.wait(lambda: there.get("c", CONFIG_MAPS, "note-shopping"), "the note is written")
         there.kubectl("c", "delete", "note", "shopping", "--timeout=90s")
-    assert there.get("a", "note", "shopping") is None
+    assert there.get("a", NOTES, "shopping") is None

@@ -124,8 +124,6 @@ def removing(grace_s: int = 0, *, uid: str | None = None) -> Change:
 class ObjectPlay(Play):
     """A world whose peers hold objects."""
 
-    results: list[EditResult]
-
     def edit(self, peer: Peer, change: Change, target: Target = X) -> bytes:
         """Commit one edit; return its frame. The result is in `result`."""
         self.now_ms += 1

@@ -196,9 +196,10 @@ def _constant(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _return(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, ast.Return) and node.value is not None:
-        if not (isinstance(node.value, ast.Constant) and node.value.value is None):
-            yield ast.Return(ast.Constant(None))
+    if not isinstance(node, ast.Return) or node.value is None:
+        return
+    if not (isinstance(node.value, ast.Constant) and node.value.value is None):
+        yield ast.Return(ast.Constant(None))
 
 
 def _deletion(node: ast.AST) -> Iterator[ast.AST]:

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 from random import Random
 
+from tests.mutation.anew import ROOT, SURVIVED
 from tests.mutation.mutants import Mutant, mutants_of
-from tests.mutation.nursery import ROOT, SURVIVED, Verdict, judge
+from tests.mutation.nursery import Verdict, judge
 
 __all__ = ["all_mutants", "sample"]
 
@@ -51,7 +52,8 @@ def main() -> int:
                   file=sink, flush=True)  # fmt: skip
         left_s = (time.time() - began) / done * (len(mutants) - done)
         progress = f"{done}/{len(mutants)}, {len(survived)} survived, {left_s / 60:.0f} min left"
-        print(f"\r{progress}\033[K", end="", file=sys.stderr, flush=True)
+        sys.stderr.write(f"\r{progress}\033[K")
+        sys.stderr.flush()
 
     judge(mutants, note)
     print("\n".join(survived))  # noqa: T201

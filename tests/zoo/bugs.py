@@ -12,12 +12,12 @@ from typing import Any, final
 
 import pytest
 
-__all__ = ["HISTORIES", "OBJECTS", "REPAIRS", "SIMULATOR", "ZOO", "Bug", "Patch", "bug"]
+__all__ = ["HISTORIES", "OBJECTS", "REPAIRS", "SIMULATOR", "TEST", "ZOO", "Bug", "Patch", "bug"]
 
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]
 HISTORIES, REPAIRS, SIMULATOR = "histories", "histories, repair on", "simulator"
-OBJECTS = "histories of an object"
+OBJECTS, TEST = "histories of an object", "a test"
 
 
 @final
@@ -27,16 +27,16 @@ class Bug:
 
     Args:
         instrument: The cheapest that finds it.
+        test: The test that fails, as module:function, when that is the instrument.
         plan: What is changed of the plan that a seed draws; what is not named stays as drawn.
         cpu_s_max: Within so many CPU seconds it must be found.
-        unseen: Nothing has shown it yet: a hole in the checkers or the workloads, to be closed.
     """
 
     name: str
     plant: Plant
     instrument: str
     cpu_s_max: float
-    unseen: bool = False
+    test: str = ""
     plan: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -49,14 +49,18 @@ ZOO: dict[str, Bug] = {}
 
 
 def bug(
-    instrument: str = SIMULATOR, *, cpu_s_max: float = 60.0, unseen: bool = False, **plan: Any
+    instrument: str = SIMULATOR,
+    *,
+    cpu_s_max: float = 60.0,
+    test: str = "",
+    **plan: Any,
 ) -> Callable[[Plant], Plant]:
     """Register a planted bug under the name of the function."""
 
     def register(plant: Plant) -> Plant:
         name = plant.__name__
         assert name not in ZOO, name
-        ZOO[name] = Bug(name, plant, instrument, cpu_s_max, unseen, plan)
+        ZOO[name] = Bug(name, plant, TEST if test else instrument, cpu_s_max, test, plan)
         return plant
 
     return register

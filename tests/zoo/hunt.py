@@ -3,9 +3,10 @@
 CPU seconds of this process are counted, not time on a wall, so that a busy machine changes nothing.
 """
 
+import importlib
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
 from typing import Any, NamedTuple
@@ -18,9 +19,9 @@ from crdtstate.sim.run import run_seed
 from tests.models.object_histories import play_objects
 from tests.models.world import schedule
 from tests.zoo.all_bugs import ZOO
-from tests.zoo.bugs import OBJECTS, REPAIRS, SIMULATOR, Bug
+from tests.zoo.bugs import OBJECTS, REPAIRS, SIMULATOR, TEST, Bug
 
-__all__ = ["Found", "hunt", "table"]
+__all__ = ["Found", "hunt"]
 
 
 STUCK_S = 10.0  # A seed costs a second.
@@ -41,8 +42,11 @@ class Found(NamedTuple):
     def row(self) -> str:
         """Return its row of the table in docs/simulator.md."""
         mistake = self.bug.mistake.replace("|", "/")
+        how = self.bug.instrument
+        if self.bug.plan:
+            how += ", " + " ".join(f"{name}={value:g}" for name, value in self.bug.plan.items())
         return (
-            f"| `{self.bug.name}` | {mistake} | {self.bug.instrument} | {self.shown_by} "
+            f"| `{self.bug.name}` | {mistake} | {how} | {self.shown_by} "
             f"| {self.seeds} | {self.cpu_s:.2f} |"
         )
 
@@ -50,7 +54,7 @@ class Found(NamedTuple):
 def hunt(name: str, budget_s: float | None = None) -> Found:
     """Run seed after seed until the bug shows, or its budget is spent."""
     bug = ZOO[name]
-    looks = {SIMULATOR: _in_simulator, OBJECTS: _in_objects}
+    looks = {SIMULATOR: _in_simulator, OBJECTS: _in_objects, TEST: _in_test}
     look = looks.get(bug.instrument, _in_histories)
     quiet_logs()
     started, seeds, spent = time.process_time(), 0, 0.0
@@ -86,6 +90,17 @@ def _in_objects(bug: Bug, seed: int, patch: pytest.MonkeyPatch) -> str | None:
     return None
 
 
+def _in_test(bug: Bug, _seed: int, patch: pytest.MonkeyPatch) -> str | None:
+    module, _, name = bug.test.partition(":")
+    test = getattr(importlib.import_module(module), name)
+    bug.plant(patch)
+    try:
+        test()
+    except Exception:  # noqa: BLE001 - however it fails.
+        return f"`{name}`"
+    return None
+
+
 def _in_simulator(bug: Bug, seed: int, patch: pytest.MonkeyPatch) -> str | None:
     bug.plant(patch)
     try:
@@ -115,9 +130,3 @@ def _limited() -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
-
-
-def table(found: Iterable[Found]) -> str:
-    """Return the table of docs/simulator.md."""
-    head = "| bug | mistake | instrument | shown by | seeds | CPU s |\n|---|---|---|---|---|---|\n"
-    return head + "\n".join(f.row() for f in found)

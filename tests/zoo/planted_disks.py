@@ -182,7 +182,7 @@ def the_clock_starts_anew(patch: Patch) -> None:
     patch.setattr(Index, "__init__", forgetful)
 
 
-@bug(unseen=True)
+@bug()
 def revisions_start_anew(patch: Patch) -> None:
     """A restart counts revisions from the floor of the log again [IDX-2]."""
     init = Index.__init__
@@ -194,7 +194,7 @@ def revisions_start_anew(patch: Patch) -> None:
     patch.setattr(Index, "__init__", forgetful)
 
 
-@bug(unseen=True)
+@bug()
 def old_events_stay_after_a_restart(patch: Patch) -> None:
     """The first write of each life does not name what the last life had seen [STR-1]."""
     init = Store.__init__

@@ -18,8 +18,10 @@ from crdtstate.store.index import Index, read_vector
 from crdtstate.store.store import Store
 from tests.zoo.bugs import HISTORIES, REPAIRS, Patch, bug
 
+_MACHINE = "tests.crdtstate.replica.test_machine"
 
-@bug(unseen=True)
+
+@bug(tight=True)
 def the_target_is_read_at_the_end(patch: Patch) -> None:
     """A pull ends with the vector of now, not with that of what was read [CAT-2; P-b4]."""
     step = AntiEntropy.serve_step
@@ -39,7 +41,7 @@ def the_target_is_read_at_the_end(patch: Patch) -> None:
     patch.setattr(antientropy, "_encode_item", late)
 
 
-@bug(unseen=True)
+@bug(test=f"{_MACHINE}_histories:test_a_part_that_was_lost_is_not_taken_for_a_removal")
 def a_lost_part_is_accepted(patch: Patch) -> None:
     """The end of a session is believed although a part was dropped on the way [AE-2; P-a2]."""
     on_reply = AntiEntropy.on_reply
@@ -52,7 +54,7 @@ def a_lost_part_is_accepted(patch: Patch) -> None:
     patch.setattr(AntiEntropy, "on_reply", credulous)
 
 
-@bug(unseen=True)
+@bug(tight=True)
 def writes_go_on_during_a_join(patch: Patch) -> None:
     """Pushes and requests change the store while a join is being written [AE-1]."""
     step = Replica.step
@@ -71,7 +73,7 @@ def writes_go_on_during_a_join(patch: Patch) -> None:
     patch.setattr(Replica, "step", careless)
 
 
-@bug(unseen=True)
+@bug(tight=True)
 def a_batch_closes_in_the_middle_of_a_join(patch: Patch) -> None:
     """Half of a catch-up becomes durable and is shown [REP-2; P-g4]."""
     on_again = Replica._on_again
@@ -84,7 +86,7 @@ def a_batch_closes_in_the_middle_of_a_join(patch: Patch) -> None:
     patch.setattr(Replica, "_on_again", hasty)
 
 
-@bug(unseen=True)
+@bug()
 def what_was_pulled_is_not_named(patch: Patch) -> None:
     """A write after a pull does not name what the pull brought [STR-1]."""
     learn = Store.learn
@@ -117,7 +119,7 @@ def held_ones_are_never_drained(patch: Patch) -> None:
     patch.setattr(Store, "drain", lambda *_: 0)
 
 
-@bug(unseen=True)
+@bug(tight=True)
 def what_is_held_has_no_bound(patch: Patch) -> None:
     """Every transaction that comes too early is kept [STR-3]."""
     hold = Store._hold
@@ -154,7 +156,7 @@ def a_gap_is_accepted(patch: Patch) -> None:
     patch.setattr(Index, "record", jump)
 
 
-@bug(unseen=True)
+@bug()
 def the_digest_is_of_the_open_batch(patch: Patch) -> None:
     """Probes carry a digest of what is in memory [REP-1]."""
 
@@ -193,7 +195,7 @@ def who_is_linked_counts_as_having_it(patch: Patch) -> None:
     patch.setattr(Peers, "having", having)
 
 
-@bug(unseen=True)
+@bug(test=f"{_MACHINE}:test_who_comes_back_with_an_empty_disk_counts_once_it_has_caught_up")
 def a_wiped_peer_is_taken_for_what_it_was(patch: Patch) -> None:
     """What a peer had under an earlier identity is believed of the next one [PEER-1]."""
 
@@ -203,26 +205,29 @@ def a_wiped_peer_is_taken_for_what_it_was(patch: Patch) -> None:
     patch.setattr(PeerView, "meet", meet)
 
 
-@bug(unseen=True)
+@bug()
 def the_first_write_waits_for_a_peer(patch: Patch) -> None:
     """After an unclean end nothing is written before a peer has confirmed the identity [AVL-1]."""
     patch.setattr(Replica, "_nobody_confirms", lambda _: None)
 
 
-@bug(unseen=True)
+@bug(wipe_every_s=20.0)
 def a_new_identity_is_not_announced(patch: Patch) -> None:
-    """The replica set keeps the identity that a member gave up [REP-5]."""
-    taken = Standing.taken
+    """The replica set keeps the identity that a member gave up [REP-5, REP-6]."""
+    is_to_enter = Standing.is_to_enter
 
-    def quiet(self: Standing) -> None:
-        entered = self.entered
-        taken(self)
-        self.entered = entered
+    def once(self: Standing, now_ms: int) -> bool:
+        return not self._enter_ms and is_to_enter(self, now_ms)
 
-    patch.setattr(Standing, "taken", quiet)
+    def taken(self: Standing) -> None:
+        self.lost = self.asked = False
+        self.confirmed = True
+
+    patch.setattr(Standing, "is_to_enter", once)
+    patch.setattr(Standing, "taken", taken)
 
 
-@bug(unseen=True)
+@bug()
 def who_waits_is_never_told(patch: Patch) -> None:
     """A write with w=2 is not answered at its deadline: its request waits for ever [WTG-1]."""
     check = waiting.Waiters.check
@@ -233,7 +238,7 @@ def who_waits_is_never_told(patch: Patch) -> None:
     patch.setattr(waiting.Waiters, "check", patient)
 
 
-@bug(unseen=True)
+@bug(tight=True)
 def requests_of_a_busy_replica_are_dropped(patch: Patch) -> None:
     """What was queued while a join was written, or before a peer's word, is forgotten [REP-4]."""
 

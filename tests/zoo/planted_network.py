@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from crdtstate.crdt.dots import Vector
 from crdtstate.replica import membership
 from crdtstate.replica.machine import Replica
 from crdtstate.replica.membership import ReplicaSet
@@ -20,8 +19,10 @@ from gossip.net.seeds import Seeds
 from gossip.net.stream import Stream
 from tests.zoo.bugs import Patch, bug
 
+_MESH = "tests.gossip.net.test_mesh"
 
-@bug(unseen=True)
+
+@bug()
 def a_lost_link_is_not_dialled_again(patch: Patch) -> None:
     """A member is dialled when it is new, and after that when it changes [LNK-3]."""
     wake = Links._wake
@@ -35,7 +36,7 @@ def a_lost_link_is_not_dialled_again(patch: Patch) -> None:
     patch.setattr(Links, "_wake", once)
 
 
-@bug(unseen=True)
+@bug()
 def who_left_is_forgotten(patch: Patch) -> None:
     """A member that stopped in order is never linked with again [P-c2]."""
     update = Links.update
@@ -48,7 +49,7 @@ def who_left_is_forgotten(patch: Patch) -> None:
     patch.setattr(Links, "update", final)
 
 
-@bug(unseen=True)
+@bug(cut_every_s=40.0, seconds=180)
 def the_dead_are_given_up(patch: Patch) -> None:
     """Both sides of a cut remove each other, and nobody tries again [P-c5]."""
     update, contact = Links.update, Seeds._try
@@ -72,13 +73,13 @@ def _never(detector: Detector, now_ms: int) -> None:
     detector.next_dead_ms = now_ms + 1_000
 
 
-@bug(unseen=True)
+@bug()
 def a_rumour_of_oneself_is_not_refuted(patch: Patch) -> None:
     """Who is called dead keeps its incarnation, so that nobody believes that it lives [P-c4]."""
     patch.setattr(Beliefs, "_hear_of_self", lambda *_: None)
 
 
-@bug(unseen=True)
+@bug()
 def the_incarnation_starts_at_one(patch: Patch) -> None:
     """A restarted member comes back lower than it was [P-c2]; who refutes heals it in time."""
     init = Mesh.__init__
@@ -91,7 +92,7 @@ def the_incarnation_starts_at_one(patch: Patch) -> None:
     patch.setattr(Beliefs, "_hear_of_self", lambda *_: None)
 
 
-@bug(unseen=True)
+@bug(test="tests.sim.test_races:test_two_that_dial_each_other_at_once_agree_on_one_link")
 def two_streams_replace_each_other(patch: Patch) -> None:
     """Of two streams of a pair the newer one always wins [LNK-1]."""
 
@@ -102,7 +103,7 @@ def two_streams_replace_each_other(patch: Patch) -> None:
     patch.setattr(Links, "_may_install", always)
 
 
-@bug(unseen=True)
+@bug()
 def the_writer_of_a_lost_link_stays(patch: Patch) -> None:
     """A task waits for ever for each link that has ended [MSH-2]."""
     run = Stream.run_writer
@@ -114,7 +115,7 @@ def the_writer_of_a_lost_link_stays(patch: Patch) -> None:
     patch.setattr(Stream, "run_writer", leaking)
 
 
-@bug(unseen=True)
+@bug(stranger=True)
 def a_refused_connection_stays_open(patch: Patch) -> None:
     """Who cannot prove itself is not answered, and its connection is never closed [LNK-2]."""
     accept = links_module.accept
@@ -126,7 +127,7 @@ def a_refused_connection_stays_open(patch: Patch) -> None:
     patch.setattr(links_module, "accept", leaking)
 
 
-@bug(unseen=True)
+@bug(stranger=True)
 def a_handshake_has_no_deadline(patch: Patch) -> None:
     """An accepted connection may take for ever to prove itself [LNK-2]."""
     init = Links.__init__
@@ -140,19 +141,20 @@ def a_handshake_has_no_deadline(patch: Patch) -> None:
     patch.setattr(Links, "__init__", patient)
 
 
-@bug(unseen=True)
+@bug(test=f"{_MESH}:test_the_buffer_of_a_link_is_bounded_and_wait_writable_waits")
 def a_full_link_takes_more(patch: Patch) -> None:
-    """The buffer of a slow link has no bound [SMX-3]."""
+    """The buffer of a slow link grows to four times its bound [SMX-3]."""
     init = Stream.__init__
 
-    def unbounded(self: Any, *args: Any, **kwargs: Any) -> None:
+    def generous(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        self._config = replace(kwargs["config"], out_buffer_bytes_max=1 << 40)
+        most = self._config.out_buffer_bytes_max
+        self._config = replace(self._config, out_buffer_bytes_max=4 * most)
 
-    patch.setattr(Stream, "__init__", unbounded)
+    patch.setattr(Stream, "__init__", generous)
 
 
-@bug(unseen=True)
+@bug(poison_every_s=1.0)
 def a_poison_datagram_ends_the_handler(patch: Patch) -> None:
     """A datagram that is too short is read to its end all the same [ENV-1]."""
     open_ = Envelope.open
@@ -164,7 +166,7 @@ def a_poison_datagram_ends_the_handler(patch: Patch) -> None:
     patch.setattr(Envelope, "open", trusting)
 
 
-@bug(unseen=True)
+@bug(stranger=True)
 def an_empty_key_opens_too(patch: Patch) -> None:
     """A key of zeros, left from the first set-up, is in every keyring [KEY]."""
     init = Keyring.__init__
@@ -175,7 +177,7 @@ def an_empty_key_opens_too(patch: Patch) -> None:
     patch.setattr(Keyring, "__init__", generous)
 
 
-@bug(unseen=True)
+@bug(forget_every_s=30.0, peers=4)
 def a_forgotten_origin_leaves_the_vector(patch: Patch) -> None:
     """What a retired member wrote is no longer known to be covered [P-e4; riak's pruning]."""
     reload = Replica._reload_members
@@ -188,7 +190,7 @@ def a_forgotten_origin_leaves_the_vector(patch: Patch) -> None:
     patch.setattr(Replica, "_reload_members", pruning)
 
 
-@bug(unseen=True)
+@bug(forget_every_s=30.0, peers=4)
 def a_forgotten_member_counts(patch: Patch) -> None:
     """To forget removes a member's own record, and it stays a member where that was concurrent
     [MEM-1; P-c3]."""
@@ -203,18 +205,3 @@ def a_forgotten_member_counts(patch: Patch) -> None:
 
     patch.setattr("crdtstate.replica.machine.retire", only_retired)
     patch.setattr(ReplicaSet, "load", load)
-
-
-@bug(unseen=True)
-def unseen_writes_of_the_forgotten_are_refused(patch: Patch) -> None:
-    """Who is forgotten counts as covered up to what the forgetter knew [P-e3]."""
-    reload = Replica._reload_members
-
-    def covering(self: Replica, effects: Any) -> None:
-        reload(self, effects)
-        vector: Vector = {int(r.origin, 16): r.seq for r in self.members.retired.values() if r.seq}
-        ahead = {o: s for o, s in vector.items() if self.store.vector.get(o, 0) < s}
-        if ahead:
-            self.store.learn({**self.store.vector, **ahead}, [], self._wall_ms)
-
-    patch.setattr(Replica, "_reload_members", covering)

@@ -20,7 +20,7 @@ from crdtstate.store.store import Store
 from crdtstate.store.views import life_of
 from crdtstate.store.watch import Change, Chunk
 from crdtstate.tokens import encode_token
-from tests.zoo.bugs import Patch, bug
+from tests.zoo.bugs import HISTORIES, REPAIRS, Patch, bug
 
 
 async def _at_once(*_: Any) -> None:
@@ -68,14 +68,14 @@ def the_token_is_of_the_open_batch(patch: Patch) -> None:
 def the_token_is_kept_too_long(patch: Patch) -> None:
     """The token of an answer is the one of the batch before [API-2]."""
 
-    def late(self: Any, _effect: Any) -> None:
-        self._token = getattr(self, "next_token", None)
-        self.next_token = encode_token(self.replica.shown.vector)
-        self._wake()
-        if self._links is not None:
-            self._links.digest_changed()
+    def late(self: Any) -> str:
+        shown, told = self.replica.shown, getattr(self, "told", None)
+        if told is None or told[0] != shown.revision:
+            newest = encode_token(shown.vector)
+            self.told = told = (shown.revision, told[2] if told else newest, newest)
+        return str(told[1])
 
-    patch.setattr(Driver, "_perform_revision", late)
+    patch.setattr(Driver, "token", property(late))
 
 
 @bug()
@@ -91,7 +91,7 @@ def a_minority_refuses_writes(patch: Patch) -> None:
     patch.setattr(Driver, "submit", guarded)
 
 
-@bug(unseen=True)
+@bug(cut_every_s=20.0)
 def every_write_waits_for_a_majority(patch: Patch) -> None:
     """w=1 is taken for w=majority [AVL-1]."""
     submit = Driver.submit
@@ -102,7 +102,7 @@ def every_write_waits_for_a_majority(patch: Patch) -> None:
     patch.setattr(Driver, "submit", cautious)
 
 
-@bug(unseen=True)
+@bug(watchers=3, rate=3.0, peers=3, clients=3)
 def a_slow_reader_holds_all_writes(patch: Patch) -> None:
     """A watch keeps a lock while its client reads, and writes take the same one [WAT-3]."""
     lines, write = WatchHandler._lines, KeyHandlers._write
@@ -167,14 +167,14 @@ def a_watch_forgets_deletes(patch: Patch) -> None:
     patch.setattr(watch, "_changes", living)
 
 
-@bug(unseen=True)
+@bug()
 def a_watch_ignores_the_floor(patch: Patch) -> None:
     """A slow watch goes on over changes that are no longer remembered [WAT-4]."""
     read = watch.read_revision
     patch.setattr(watch, "read_revision", lambda reader: (read(reader)[0], 0))
 
 
-@bug(unseen=True)
+@bug(watchers=2, reset=0.02)
 def a_watch_resumes_from_now(patch: Patch) -> None:
     """`since` is checked, and then not used [WAT-4]."""
     lines = WatchHandler._lines
@@ -193,7 +193,7 @@ def a_watch_takes_another_peer_s_revision(patch: Patch) -> None:
     )
 
 
-@bug(unseen=True)
+@bug(event_entries_max=4, watchers=2, cut_every_s=10.0)
 def a_repair_leaves_the_log(patch: Patch) -> None:
     """What a repair changed is in no log, and watches are not sent back to the list [WAT-1]."""
 
@@ -229,7 +229,7 @@ def stamps_of_the_wall_clock_alone(patch: Patch) -> None:
     patch.setattr(HybridClock, "tick", tick)
 
 
-@bug(unseen=True)
+@bug()
 def an_absurd_clock_is_absorbed(patch: Patch) -> None:
     """One peer a day ahead takes all others with it [HLC-2]."""
 
@@ -239,7 +239,7 @@ def an_absurd_clock_is_absorbed(patch: Patch) -> None:
     patch.setattr(HybridClock, "absorb", absorb)
 
 
-@bug(unseen=True)
+@bug()
 def expiry_removes_a_refreshed_key(patch: Patch) -> None:
     """What was due once is removed, although its life was prolonged [EXP-1]."""
 
@@ -258,13 +258,13 @@ def expiry_removes_a_refreshed_key(patch: Patch) -> None:
     patch.setattr(Expiry, "tick", tick)
 
 
-@bug(unseen=True)
+@bug()
 def only_its_writer_removes_a_key(patch: Patch) -> None:
     """What a peer that is gone wrote with a time to live stays for ever [P-c3]."""
     patch.setattr("crdtstate.replica.expiry.GRACE_MS", 1 << 50)
 
 
-@bug(unseen=True)
+@bug(HISTORIES)
 def what_a_pull_brings_never_expires(patch: Patch) -> None:
     """Only pushed keys enter the queue of what is due."""
     put = Joiner._put
@@ -279,7 +279,7 @@ def what_a_pull_brings_never_expires(patch: Patch) -> None:
     patch.setattr(Joiner, "_put", unqueued)
 
 
-@bug(unseen=True)
+@bug(keys=1, rate=3.0, cut_every_s=5.0)
 def rights_of_others_are_spent(patch: Patch) -> None:
     """A bounded counter is taken from as long as its value allows, not the own rights [P-f1]."""
 
@@ -291,13 +291,13 @@ def rights_of_others_are_spent(patch: Patch) -> None:
     patch.setattr(rights, "rights_of", whole)
 
 
-@bug(unseen=True)
+@bug(event_entries_max=4)
 def a_full_index_is_never_trimmed(patch: Patch) -> None:
     """Events are remembered for ever [IDX-1]."""
     patch.setattr(Index, "trim", lambda *_: 0)
 
 
-@bug(unseen=True)
+@bug(REPAIRS)
 def who_waited_in_vain_waits_on(patch: Patch) -> None:
     """Transactions whose past is lost with a disk are held for ever [STR-3]."""
     patch.setattr(Store, "drop_stale_held", lambda *_: None)

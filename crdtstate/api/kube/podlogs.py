@@ -3,7 +3,8 @@
 Source: Kubernetes' PodLogOptions.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import final
 
 from crdtstate.api.exchange import Request, Response
@@ -19,6 +20,7 @@ from crdtstate.podaccess import LogQuery, PodAccess
 __all__ = ["LogHandlers"]
 
 RELAY_MS = 10_000
+STREAMS_MAX = 256
 
 
 @final
@@ -28,6 +30,7 @@ class LogHandlers:
     def __init__(self, state: KubeState, elsewhere: Elsewhere) -> None:
         self._state, self._elsewhere = state, elsewhere
         self.access: PodAccess | None = None
+        self._open = 0
 
     async def log(self, request: Request, route: Route, pods: Resource) -> Response:
         """Return the output of one container. Raises: StatusError, NotFoundError, InvalidError."""
@@ -59,8 +62,23 @@ class LogHandlers:
             raise StatusError(
                 "ServiceUnavailable", f"no agent runs beside peer {machine!r}, which has the pod"
             )
+        if self._open >= STREAMS_MAX:
+            raise StatusError(
+                "TooManyRequests",
+                f"{self._open} logs are being read here, the most is {STREAMS_MAX}",
+                details={"retryAfterSeconds": 1},
+            )
         chunks = self.access.logs(route.namespace, route.name, container, query)
-        return Response(200, b"", "text/plain", stream=chunks)
+        return Response(200, b"", "text/plain", stream=self._counted(chunks))
+
+    async def _counted(self, chunks: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+        self._open += 1
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            self._open -= 1
 
 
 def log_query(query: Mapping[str, str], wall_ms: int) -> LogQuery:

@@ -163,9 +163,14 @@ class KubeState:
         body = dict(self._virtual[name].body)
         return Live({**body, "metadata": dict(body["metadata"])}, "")
 
-    def events_after(self, resource: Resource, version: int) -> list[Event]:
+    def events_after(self, resource: Resource, version: int, *, own: bool = False) -> list[Event]:
         """Return what happened to a kind after a version. Raises: StatusError (Expired)."""
-        events = self.feed.cache.events_after(resource.stored_as, version)
+        cache = self.feed.cache
+        try:
+            events = cache.events_after(resource.stored_as, version, own=own)
+        except StatusError:  # Another peer's, perhaps: what its client is told next is above it.
+            cache.absorb(version, self.backend.wall_ms())
+            raise
         if resource.stored_as != NAMESPACES:
             return events
         return [self._as_seen(event) for event in events]

@@ -60,7 +60,8 @@ class Sweeper:
             await asyncio.sleep(ROUND_S)
             with contextlib.suppress(CrdtstateError):  # Stopping, or a clock that is wrong.
                 await self._feed.caught_up(0)
-                await self.round()
+                if self._feed.cache.leaving_count:
+                    await self.round()
 
     async def round(self) -> int:
         """Remove what may be removed now; return how many records went."""

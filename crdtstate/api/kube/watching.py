@@ -7,8 +7,9 @@ Invariants:
     KWA-1  With `sendInitialEvents` no bookmark goes before the one that ends the initial events.
     KWA-2  An object that stops to match the selectors is DELETED for the client, one that starts
            is ADDED; nothing is left out or put together while the client keeps pace.
-    KWA-3  A version that this peer did not give, or no longer remembers, is answered 410: a client
-           that went on from it would keep objects that no longer exist.
+    KWA-3  A version that this peer did not give, or no longer remembers, is told to be expired: a
+           client that went on from it would keep objects that no longer exist. It is told in the
+           stream, as upstream does: kopf ends at an answer of 410, and lists again at an event.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -32,7 +33,7 @@ from crdtstate.kube.tables import table
 
 __all__ = ["WatchHandlers"]
 
-BOOKMARK_MS, _LOOK_MS = 60_000, 5_000
+BOOKMARK_MS = 60_000
 TIMEOUT_S_DEFAULT, TIMEOUT_S_MAX = 3_600.0, 86_400.0
 _LINES, _LINES_BYTES = 64, 256 << 10
 _END = "k8s.io/initial-events-end"
@@ -66,7 +67,7 @@ class WatchHandlers:
         self.open = 0
 
     async def watch(self, request: Request, route: Route, resource: Resource) -> Response:
-        """Answer with a stream of frames. Raises: StatusError (Expired, TooManyRequests)."""
+        """Answer with a stream of frames. Raises: StatusError (TooManyRequests)."""
         state, options = self._state, parse_list(request.query)
         select = selection(resource, options.label_selector, options.field_selector)
         if route.name:  # The older form: one object's path with watch=true.
@@ -77,8 +78,6 @@ class WatchHandlers:
             request.query.get("includeObject", ""), options, state.showing,
         )  # fmt: skip
         version = parse_version(options.version)
-        if version is not None and not options.initial_events:
-            state.events_after(resource, version)  # KWA-3: refused now, not in the stream.
         if self.open >= state.backend.watches_max:
             raise StatusError(
                 "TooManyRequests",
@@ -117,9 +116,9 @@ class WatchHandlers:
         seconds = min(options.timeout_s or TIMEOUT_S_DEFAULT, TIMEOUT_S_MAX)
         end_ms = state.backend.now_ms() + int(seconds * 1000)
         bookmark_ms = state.backend.now_ms() + BOOKMARK_MS
-        stored_as = watch.resource.stored_as
+        stored_as, own = watch.resource.stored_as, False
         while True:
-            events = state.events_after(watch.resource, cursor)
+            events, own = state.events_after(watch.resource, cursor, own=own), True
             told = (line for event in events if (line := self._event(watch, event)))
             for lines in _chunked(told):
                 yield lines
@@ -134,8 +133,8 @@ class WatchHandlers:
                 if options.bookmarks:
                     yield self._bookmark(watch, state.feed.cache.version, {})
                     continue
-            cursor = state.feed.cache.version  # Nothing happened up to here: it stays remembered.
-            due_ms = min(end_ms, bookmark_ms, now_ms + _LOOK_MS)
+            cursor = state.feed.cache.version  # Nothing happened up to here.
+            due_ms = min(end_ms, bookmark_ms)
             await state.feed.wait(stored_as, cursor, max(1, due_ms - now_ms))
 
     def _event(self, watch: _Watch, event: Event) -> bytes:

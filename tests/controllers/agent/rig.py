@@ -44,19 +44,20 @@ class PodApi(FakeApi):
 class Rig:
     """One agent. `api` outlives it, as do the processes."""
 
-    def __init__(self, path: Path, *, mounts: bool = False, podman: str | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path, self.api = path, PodApi()
         self.capacity = Capacity(2_000, 8 << 30, 2_000)
-        self._mounts, self._podman = mounts, podman
+        self.mounts = False
+        """Whether processes may have mounts of their own."""
 
     @asynccontextmanager
     async def agent(self) -> AsyncIterator[Agent]:
         """Run an agent."""
         clock, client = SystemClock(), self.api.client()
-        mounts = self._mounts and await can_mount()
+        mounts = self.mounts and await can_mount()
         machine = Machine(
             name="a", address="127.1.2.3", uid=os.getuid(), mounts=mounts,
-            podman=self._podman, environment={"PATH": os.environ["PATH"]},
+            podman=None, environment={"PATH": os.environ["PATH"]},
             allocatable=self.capacity.quantities(),
         )  # fmt: skip
         driver = ProcessDriver(machine, client.resources, lambda _: [], clock.wall_ms)

@@ -98,17 +98,17 @@ async def test_a_pod_that_is_missing_from_a_list_is_asked_for_before_it_ends(
         await until(lambda: rig.pid("p"), "running")
     pid, key = rig.pid("p"), ("/pods", "default", "p")
     hidden = rig.api.objects.pop(key)
-    rig.api.unready = True
 
     async with rig.agent() as agent:
+        await until(lambda: agent.runners, "adopted, though it is not listed")
         await asyncio.sleep(0.5)
-        assert is_alive(pid)  # A peer that is not ready knows nothing of absence.
+        assert is_alive(pid)  # Not here is not gone.
         rig.api.objects[key] = hidden
-        rig.api.unready = False
         rig.api.version += 1
         rig.api.cut_watches()
         await asyncio.sleep(0.5)
         assert is_alive(pid)
+        rig.api.gone.add(hidden["metadata"]["uid"])
         del rig.api.objects[key]
         rig.api.version += 1
         rig.api.cut_watches()
@@ -176,27 +176,30 @@ async def test_configuration_comes_as_environment_and_as_files_and_files_follow_
         await until(lambda: path.read_text() == "a=2", "the file follows")
 
 
-async def test_a_mount_path_is_where_the_manifest_says(tmp_path: Path) -> None:
-    rig = Rig(tmp_path / "pods", mounts=True)
+async def test_a_mount_path_is_where_the_manifest_says(rig: Rig) -> None:
+    rig.mounts = True
     rig.store("configmaps", "c", {"data": {"x": "inside"}})
     rig.create(
         "p",
         {
             "command": ["sh", "-c", "cat /etc/of-this-test/deep/x; ls -d /etc/passwd; sleep 1000"],
-            "volumeMounts": [{"name": "v", "mountPath": "/etc/of-this-test/deep"}],
-            "readinessProbe": {"exec": {"command": ["test", "-e", "/etc/of-this-test/deep/x"]}},
+            "volumeMounts": [
+                {"name": "v", "mountPath": "/etc/of-this-test/deep"},
+                {"name": "v", "mountPath": "/of-this-test"},
+            ],
+            "readinessProbe": {
+                "exec": {"command": ["cat", "/etc/of-this-test/deep/x", "/of-this-test/x"]}
+            },
         },
         volumes=[{"name": "v", "configMap": {"name": "c"}}],
     )
-    try:
-        async with rig.agent() as agent:
-            if not agent.machine.mounts:
-                pytest.skip("no mount namespaces here")
-            await until(lambda: rig.ready("p"), "the probe sees the mount")
-            assert await rig.log("p") == "inside/etc/passwd\n"
-        assert "of-this-test" not in os.listdir("/etc")
-    finally:
-        rig.end_all()
+
+    async with rig.agent() as agent:
+        if not agent.machine.mounts:
+            pytest.skip("no mount namespaces here")
+        await until(lambda: rig.ready("p"), "the probe sees the mount")
+        assert await rig.log("p") == "inside/etc/passwd\n"
+        assert "of-this-test" not in [*os.listdir("/etc"), *os.listdir("/")]
 
 
 async def test_more_memory_than_the_limit_ends_a_container_with_its_reason(rig: Rig) -> None:

@@ -343,6 +343,24 @@ def test_a_process_that_ended_while_nobody_looked_keeps_its_back_off() -> None:
     assert world.container()["restartCount"] == 3
 
 
+@pytest.mark.parametrize("skew_ms", [-3_600_000, 3_600_000])
+def test_a_wall_clock_that_is_set_holds_nothing_back(skew_ms: int) -> None:
+    """CTR-4."""
+    world = World(pod_body({**C, "readinessProbe": PROBE}))
+    world.skew_ms = skew_ms
+    for _ in range(2):
+        world.exit("c", 1)
+        world.run(10)
+    assert "c" in world.alive
+    world.run(5)
+    assert world.condition("Ready") == "True"
+
+    future = adopted(started_ms=START_MS + 10**9)
+    again = World(pod_body({**C, "livenessProbe": PROBE}), history=future)
+    again.run(5)
+    assert again.count(inputs.Probe) == 2
+
+
 EVENTS = st.one_of(
     st.tuples(st.just("exit"), st.sampled_from(["i", "s", "c", "d"]), st.integers(0, 2)),
     st.tuples(st.just("run"), st.floats(0.01, 400.0), st.none()),

@@ -39,10 +39,9 @@ async def relay(*endpoints: Endpoint) -> AsyncIterator[tuple[Relay, tuple[str, i
     balancer = Balancer("a")
     balancer.set(endpoints)
     made = Relay(balancer, lambda: 0, sticky=False)
-    await made.listen("127.0.0.1", 0)
-    server = next(iter(made._servers.values()))
+    port = made.listen("127.0.0.1", 0)
     try:
-        yield made, server.sockets[0].getsockname()[:2]
+        yield made, ("127.0.0.1", port)
     finally:
         await made.close(cut=True)
 

@@ -41,8 +41,15 @@ class World:
             self.alive[name] = known.attempt
         self.healthy: dict[tuple[str, str], bool] = dict.fromkeys(sick, False)
         self.deaf: set[str] = set()
+        self.skew_ms = 0
+        """How far the clock by which processes are reported is ahead."""
         self.effects: list[Effect] = []
         self.feed(inputs.Changed(body))
+
+    @property
+    def wall_ms(self) -> int:
+        """What a process reports as now."""
+        return self.now_ms + self.skew_ms
 
     def feed(self, event: Input) -> None:
         """Give an input, perform what follows, until nothing follows."""
@@ -60,7 +67,7 @@ class World:
                     return [failure]
                 assert name not in self.alive, "CTR-1"
                 self.alive[name] = attempt
-                return [inputs.Started(name, attempt, f"process://{name}{attempt}", self.now_ms)]
+                return [inputs.Started(name, attempt, f"process://{name}{attempt}", self.wall_ms)]
             case inputs.Signal(name, attempt, signal):
                 if signal == "TERM" and name in self.deaf:
                     return []
@@ -80,7 +87,7 @@ class World:
 
     def _exit(self, name: str, attempt: int, code: int, reason: str = "") -> inputs.Exited:
         assert self.alive.pop(name) == attempt
-        return inputs.Exited(name, attempt, code, max(0, code - 128), self.now_ms, reason)
+        return inputs.Exited(name, attempt, code, max(0, code - 128), self.wall_ms, reason)
 
     def exit(self, name: str, code: int = 0, reason: str = "") -> None:
         """Let a process end."""

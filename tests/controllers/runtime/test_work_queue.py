@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controllers.runtime.backoff import Backoff
-from controllers.runtime.damping import Damper
+from controllers.runtime.damping import Budget, Damper
 from controllers.runtime.queue import WorkQueue
 
 STEPS = st.lists(
@@ -105,3 +105,12 @@ def test_undoing_again_and_again_waits_longer_each_time_until_the_wish_is_anothe
     assert damper.wait_ms("a", 2, now) == 0
     assert damper.wait_ms("b", 1, now) == 0
     assert damper.wait_ms("a", 1, now + 600_001) == 0
+
+
+def test_making_again_and_again_is_slow_after_a_burst_until_the_wish_is_another() -> None:
+    """DMP-2."""
+    budget: Budget[str] = Budget(refill_ms=30_000)
+    made = sum(budget.take("a", 1, 4, 20, now) for now in range(0, 60_000, 10))
+    assert 55 <= made <= 60
+    assert budget.take("a", 2, 300, 600, 60_000) == 300
+    assert budget.take("b", 1, 4, 20, 60_000) == 4

@@ -322,3 +322,15 @@ async def test_a_status_check_reads_no_record(
         assert reads == []
         async with session.get(f"{url}/kv/k1"):
             assert set(reads) == {"get"}
+
+
+async def test_the_token_of_each_write_covers_it(tmp_path: Path) -> None:
+    """API-3, on the short way: an answer is made before the batch's revision is announced."""
+    async with running_peer(tmp_path) as (peer, url), http() as session:
+        assert peer.driver is not None
+        origin, headers = peer.driver.origin, dict[str, str]()
+        for n in range(20):
+            async with session.put(f"{url}/kv/k", data=str(n), headers=headers) as answer:
+                headers = {"Crdtstate-Token": answer.headers["Crdtstate-Token"]}
+            told = decode_token(headers["Crdtstate-Token"])
+            assert told[origin] == peer.driver.replica.store.vector[origin]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crdtstate.kube import cache as caches
-from crdtstate.kube.cache import CachedObject, Event, ObjectCache
+from crdtstate.kube.cache import CachedObject, ObjectCache
 from crdtstate.kube.keys import ObjectKey
 from crdtstate.kube.reading import Shown, read_lives
 from crdtstate.kube.statuses import StatusError
@@ -125,6 +125,21 @@ def test_a_version_that_is_no_longer_remembered_is_expired(
     assert cache.events_after("/secrets", versions[0]) == []  # Nothing of it was forgotten.
 
 
+def test_who_follows_need_not_be_remembered_while_its_kind_is_quiet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """CCH-2: a version that a client shows must be; the cursor of an open watch is our own."""
+    monkeypatch.setattr(caches, "_MINTED_MAX", 3)
+    cache = filled("a")
+    since = cache.version
+    for n in range(1, 6):
+        cache.update(key("a"), [shown(n)], NOW_MS)
+    with pytest.raises(StatusError, match="list again"):
+        cache.events_after("/secrets", since)
+    assert cache.events_after("/secrets", since, own=True) == []
+    assert len(cache.events_after(KIND, since, own=True)) == 5
+
+
 def test_the_ring_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caches, "EVENTS_BYTES_MAX", 350)
     cache = filled("a")
@@ -171,15 +186,13 @@ def test_a_form_is_encoded_once() -> None:
     assert found is not None
     calls: list[str] = []
 
-    def make(what: CachedObject | Event) -> bytes:
+    def make(what: CachedObject) -> bytes:
         calls.append("made")
         return repr(what).encode()
 
     assert found.encoded("v1", make) is found.encoded("v1", make)
     found.encoded("v2", make)
-    event = Event("ADDED", None, found)
-    assert event.encoded("v1", make) is event.encoded("v1", make)
-    assert len(calls) == 3
+    assert len(calls) == 2
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 40))

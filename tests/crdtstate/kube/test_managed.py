@@ -304,6 +304,19 @@ def test_and_only_kubectl_and_only_what_it_had_applied() -> None:
     assert [cause["field"] for cause in refused.value.causes] == [".num"]
 
 
+def test_the_annotation_goes_with_whoever_applied_it_and_when_it_grows_too_large() -> None:
+    writer = Writer("kubectl", "Apply")
+    noted: Body = {"str": "a", "metadata": {"annotations": {LAST_APPLIED: "{}"}}}
+    body, managed = apply_config(SAMPLE, None, noted, [], writer, at(0))
+    assert json.loads(body["metadata"]["annotations"][LAST_APPLIED])["str"] == "a"
+    after, _ = apply_config(SAMPLE, body, {"str": "a"}, managed, writer, at(1))
+    assert "annotations" not in after.get("metadata", {})
+    live, managed = client_side_applied()
+    large = {"str": "b" * 300_000}
+    after, _ = apply_config(SAMPLE, live, large, managed, writer, at(2))
+    assert after["metadata"]["annotations"] == {}
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "{" * 5000])
 def test_an_annotation_that_is_no_configuration_grants_nothing(text: str) -> None:
     body, managed = client_side_applied()

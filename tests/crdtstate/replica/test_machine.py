@@ -6,6 +6,7 @@ from crdtstate.errors import BehindError, NotFoundError, UnavailableError
 from crdtstate.replica import events as ev
 from crdtstate.replica.messages import Kind
 from crdtstate.replica.peers import PeerView
+from crdtstate.storage.memory import MemoryDisk
 from crdtstate.store import operations as ops
 from crdtstate.store.store import StoreConfig
 from tests.models.mesh import Mesh, Request
@@ -195,6 +196,30 @@ def test_w_all_is_answered_when_all_have_it_durable() -> None:
     assert request.committed
     assert isinstance(request.outcome, ev.Outcome)
     assert request.outcome.have == ("a", "b", "c")
+
+
+def test_who_comes_back_with_an_empty_disk_counts_once_it_has_caught_up() -> None:
+    """PEER-1"""
+    mesh = three()
+    written = mesh["a"].submit(put("k", "v"))
+    mesh.run(2_000)  # Digests tell `a` that all have it.
+    vector = {mesh["a"].origin: written.committed.seq}
+    wiped = mesh["c"]
+    wiped.disk, wiped.origin = MemoryDisk(), wiped.origin + 1
+    wiped.restart()
+    wiped.stalled = True
+    mesh.link_all()
+    mesh.run(500)
+    everyone = Request()
+
+    mesh["a"].step(ev.Wait(everyone, vector, "all", mesh.now_ms + 20_000))
+    mesh.run(1_000)
+    assert everyone.outcome is None, "its disk has nothing yet"
+    wiped.stalled = False
+    mesh.run(10_000)
+
+    assert isinstance(everyone.outcome, ev.Outcome)
+    assert everyone.outcome.have == ("a", "b", "c")
 
 
 def test_w_that_is_not_reached_says_how_many_have_it_and_undoes_nothing() -> None:

@@ -34,7 +34,8 @@ def test_a_network_without_multicast_costs_a_warning_only(
     monkeypatch.setattr(discovery, "AsyncZeroconf", refuse)
     # A logger of its own: what other tests have configured for the process does not matter here.
     lines = structlog.testing.CapturingLogger()
-    monkeypatch.setattr(discovery, "log", structlog.wrap_logger(lines, processors=[]))
+    own = structlog.wrap_logger(lines, processors=[], wrapper_class=structlog.BoundLogger)
+    monkeypatch.setattr(discovery, "log", own)
 
     async def scenario() -> None:
         a = await start_mesh("a", mdns=True)

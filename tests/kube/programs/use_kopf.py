@@ -14,6 +14,12 @@ SEEN: dict[str, int] = {}
 PLACE = (GROUP, "v1", "widgets")
 
 
+@kopf.on.login()
+def login(**given: Any) -> Any:
+    """As the kubeconfig says, and nothing else is tried."""
+    return kopf.login_with_kubeconfig(**given)
+
+
 @kopf.on.create(*PLACE)
 def created(spec: Any, **_: Any) -> dict[str, int]:
     """What a handler returns is written into the status."""

@@ -99,8 +99,10 @@ async def test_a_version_of_another_peer_is_expired(tmp_path: Path) -> None:
     """KWA-3."""
     async with kube_peer(tmp_path) as api:
         foreign = (1 << 62) + 5
-        for query in (f"resourceVersion={foreign}", f"watch=1&resourceVersion={foreign}"):
-            await api.refused("GET", f"{MAPS}?{query}", reason="Expired")
+        await api.refused("GET", f"{MAPS}?resourceVersion={foreign}", reason="Expired")
+        async with api.watch(f"{MAPS}?watch=1&resourceVersion={foreign}") as frames:
+            told = [frame async for frame in frames]  # One event in the stream, and its end.
+        assert [(frame["type"], frame["object"]["code"]) for frame in told] == [("ERROR", 410)]
         own = version_of(await api.ask("GET", MAPS))
         await api.ask("GET", f"{MAPS}?resourceVersion={own}&resourceVersionMatch=Exact")
         await api.create("configmaps", config_map("a"))
@@ -182,6 +184,19 @@ async def test_a_watch_has_the_form_that_is_asked_for(tmp_path: Path) -> None:
 async def test_watches_are_bounded_in_number(tmp_path: Path) -> None:
     async with kube_peer(tmp_path, watches_max=1) as api, api.watch(f"{MAPS}?watch=1"):
         await api.refused("GET", f"{MAPS}?watch=1", reason="TooManyRequests")
+
+
+async def test_a_watch_ends_with_its_client_though_there_is_nothing_to_say(tmp_path: Path) -> None:
+    """FST-4."""
+    async with kube_peer(tmp_path, watches_max=1) as api:
+        async with api.watch(f"{MAPS}?watch=1"):
+            pass
+        async with asyncio.timeout(20):
+            while True:
+                async with api.session.get(f"{api.url}{MAPS}?watch=1") as answer:
+                    if answer.status == 200:
+                        break
+                await asyncio.sleep(0.05)
 
 
 async def test_a_stopping_peer_ends_its_watches_in_order(tmp_path: Path) -> None:

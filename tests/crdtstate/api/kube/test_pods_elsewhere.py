@@ -1,7 +1,7 @@
 """Pods through the API: their logs and figures from the agent that has them, and how they end."""
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,12 @@ class Agent:
 
     def logs(
         self, namespace: str, pod: str, container: str, query: LogQuery
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         if query.previous:
             raise InvalidError("previous terminated container not found")
         return self._say(f"{namespace}/{pod}/{container} {query.tail} {query.follow}")
 
-    async def _say(self, text: str) -> AsyncIterator[bytes]:
+    async def _say(self, text: str) -> AsyncGenerator[bytes]:
         for word in text.split(" "):
             yield word.encode() + b"\n"
 
