@@ -6,6 +6,7 @@ from typing import final
 import structlog
 
 from controllers.runtime.manager import Manager
+from controllers.runtime.metrics import ManagerCollector
 from controllers.runtime.registry import ControllerSpec, load_controllers
 from crdtstate.client import AsyncClient
 from crdtstate.extension import PeerHandle
@@ -29,6 +30,7 @@ class ControllersExtension:
         """Begin. Raises: InvalidError when an installed controller is none."""
         self._client = client = peer.client()
         specs = load_controllers()
+        peer.show(ManagerCollector(lambda: self._manager.metrics() if self._manager else []))
         self._task = asyncio.get_running_loop().create_task(self._run(client, specs, peer.name))
 
     async def _run(self, client: AsyncClient, specs: list[ControllerSpec], name: str) -> None:

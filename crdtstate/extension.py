@@ -11,6 +11,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol, final
 
+from prometheus_client.registry import Collector
+
 from crdtstate.client import AsyncClient
 from crdtstate.podaccess import PodAccess
 
@@ -35,6 +37,8 @@ class PeerHandle:
     """Whether the processes of pods end when the peer stops in order."""
     offer_pods: Callable[[PodAccess], None]
     """Answer what the API is asked about pods of this machine: logs, and what they use."""
+    show: Callable[[Collector], None]
+    """Add to what GET /metrics shows."""
 
 
 class Extension(Protocol):

@@ -51,6 +51,10 @@ class PeerCluster(Collector):
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
+    def show(self, collector: Collector) -> None:
+        """Add to the metrics what somebody beside this peer counts."""
+        self._registry.register(collector)
+
     def _others(self) -> list[Any]:
         me = self._driver.name
         return [m for m in self._mesh.members() if m.name != me]

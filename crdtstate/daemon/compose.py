@@ -72,6 +72,7 @@ class Assembled:
     driver: Driver
     mesh: Mesh
     dispatcher: Dispatcher
+    cluster: PeerCluster
     feed: Feed
     kube: KubeApi
     beliefs: MemberBeliefs
@@ -122,13 +123,13 @@ def assemble(
     feed = Feed(driver, keeper.cluster_id)
     kube = KubeApi(driver, feed, around.rng or random.Random(), around.relay)
     dispatcher = Dispatcher(driver, auth_tokens, kube)
-    driver.cluster = PeerCluster(
+    driver.cluster = cluster = PeerCluster(
         driver, mesh, cluster_id=keeper.cluster_id, dev=config.dev, backup=keeper.backup,
         keys=keeper.keys, save_keys=keeper.save_keys,
         watches_open=lambda: dispatcher.watching.open + kube.watching.open,
     )  # fmt: skip
     followers = MemberBeliefs(feed), Sweeper(feed)
-    return Assembled(replica, driver, mesh, dispatcher, feed, kube, *followers)
+    return Assembled(replica, driver, mesh, dispatcher, cluster, feed, kube, *followers)
 
 
 def _replica_config(config: PeerConfig, keeper: Keeper) -> ReplicaConfig:

@@ -24,7 +24,7 @@ from crdtstate.api.kube.feed import Feed
 from crdtstate.api.kube.server import KubeApi
 from crdtstate.api.server import HttpServer
 from crdtstate.client import AsyncClient
-from crdtstate.daemon.compose import Keeper, Surroundings, assemble
+from crdtstate.daemon.compose import Assembled, Keeper, Surroundings, assemble
 from crdtstate.daemon.config import PeerConfig, parse_address
 from crdtstate.daemon.driver import Driver
 from crdtstate.daemon.relay import HttpRelay
@@ -99,14 +99,14 @@ class Peer:
                 code="address_in_use",
             ) from error
         self._exit.push_async_callback(server.stop)
-        await self._start_extensions(port, peer.kube)
+        await self._start_extensions(port, peer)
         _log.info(
             "peer_started", name=config.name, api=config.api, gossip=config.gossip,
             origin=f"{directory.identity.origin:016x}", fresh=directory.identity.fresh,
             reason=directory.identity.reason,
         )  # fmt: skip
 
-    async def _start_extensions(self, port: int, kube: KubeApi) -> None:
+    async def _start_extensions(self, port: int, peer: Assembled) -> None:
         """Start what runs inside. One that fails is logged; the peer goes on without it."""
         host = self.api_address[0]
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
@@ -116,7 +116,8 @@ class Peer:
             handle = PeerHandle(
                 name=self.config.name, api=url, data=self._folder / name,
                 client=lambda: AsyncClient(url, auth_token=token, causal=False),
-                end_pods=self.config.end_pods, offer_pods=kube.offer_pods,
+                end_pods=self.config.end_pods, offer_pods=peer.kube.offer_pods,
+                show=peer.cluster.show,
             )  # fmt: skip
             self._exit.push_async_callback(_quietly, name, extension.stop)
             await _quietly(name, partial(extension.start, handle))

@@ -18,6 +18,9 @@ TROUBLE_S = 90
 CONVERGES_S = 45.0
 """After the healing: peers agree within 15 s, a lost host has 8 s, a roll-out takes turns."""
 
+WRITES_MAX = 900
+"""Transactions of a whole story; 60 seeds needed 57 to 399."""
+
 
 async def _change(controlled: Controlled, host: str, spec: dict[str, Any]) -> None:
     client = controlled.client(controlled.world.host(host), f"user {controlled.world.loop.time()}")
@@ -104,6 +107,7 @@ async def story(controlled: Controlled) -> None:
     await asyncio.sleep(20)
     await _converge(controlled)
     before, running = controlled.writes(), controlled.running()
+    assert before <= WRITES_MAX, f"{before} transactions: controllers raced"
     await asyncio.sleep(60)
     assert controlled.writes() == before, "somebody fights"
     assert controlled.running() == running
