@@ -249,7 +249,7 @@ class Checkers:
                 past = self._past[origin, last]
                 require(
                     covers_all(vector, past), "STR-1",
-                    f"{host.name} has {(origin, last)}, and of what it had seen {vector}, not {past}",
+                    f"{host.name} has {(origin, last)} and {vector}, not its past {past}",
                 )  # fmt: skip
         view.vector = vector
         for record_id in touched:

@@ -196,9 +196,10 @@ def _constant(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _return(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, ast.Return) and node.value is not None:
-        if not (isinstance(node.value, ast.Constant) and node.value.value is None):
-            yield ast.Return(ast.Constant(None))
+    value = getattr(node, "value", None)
+    nothing = isinstance(value, ast.Constant) and value.value is None
+    if isinstance(node, ast.Return) and node.value is not None and not nothing:
+        yield ast.Return(ast.Constant(None))
 
 
 def _deletion(node: ast.AST) -> Iterator[ast.AST]:
