@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: clients help up test lint types layers check deep bench clean
+.PHONY: clients help up test lint types layers check deep bench lab lab-full clean
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 up: $(VENV)/run.stamp ## Run three peers on this machine (ports 7480, 7490, 7500); Ctrl-C stops them
 	@exec $(BIN)/crdtstate up
@@ -22,7 +22,7 @@ test: $(VENV)/dev.stamp clients lint types layers check ## Run every check and e
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/codespell README.md CHANGELOG.md docs crdtstate gossip
+	$(BIN)/codespell README.md CHANGELOG.md docs crdtstate gossip controllers
 
 types: $(VENV)/dev.stamp
 	$(BIN)/mypy
@@ -38,6 +38,12 @@ deep: $(VENV)/dev.stamp ## Run what needs minutes: 200 kills, long fuzzing (abou
 
 bench: $(VENV)/dev.stamp ## Measure: puts, visibility, bytes, memory, restart, catch-up
 	$(BIN)/python -m bench.run
+
+lab: $(VENV)/dev.stamp clients ## Run the laboratory beside a real etcd (12 minutes) and write its report
+	$(BIN)/python -m bench.caplab.run quick
+
+lab-full: $(VENV)/dev.stamp clients ## Run all of the laboratory: long cuts, slow links, a million keys (hours)
+	$(BIN)/python -m bench.caplab.run full
 
 clean: ## Remove what the other commands made
 	rm -rf $(VENV) .crdtstate .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,5 +1,6 @@
 """What is measured, one function a question. Each returns rows: name, value, target, met or not."""
 
+import socket
 import statistics
 import subprocess
 import sys
@@ -39,11 +40,20 @@ def yardstick() -> Iterator[str]:
     port = 18_999
     process = subprocess.Popen([sys.executable, "-m", "bench.yardstick", str(port)])
     try:
-        time.sleep(1.0)
+        deadline = time.monotonic() + 60
+        while not _listens(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"the yardstick does not listen on port {port}")
+            time.sleep(0.05)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
         process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def puts(path: Path, say: Say) -> list[Row]:

@@ -19,7 +19,9 @@ from crdtstate.errors import CrdtstateError, InvalidError
 
 def _free_plans(count: int, path: Path) -> list[Plan]:
     while True:
-        plans = plan_peers(count, random.randrange(20_000, 32_000, 100), path, dev=True)
+        plans = plan_peers(
+            count, random.randrange(20_000, 32_000, 100), path, dev=True, without=["all"]
+        )
         with contextlib.suppress(InvalidError):  # A port is taken.
             check_ports(plans)
             return plans

@@ -8,8 +8,10 @@
 from typing import Any, ClassVar
 
 __all__ = [
+    "AlreadyExistsError",
     "BehindError",
     "CompactedError",
+    "ConflictError",
     "CorruptStorageError",
     "CrdtstateError",
     "InvalidError",
@@ -55,6 +57,20 @@ class WrongTypeError(CrdtstateError):
 
     status = 409
     default_code = "wrong_type"
+
+
+class AlreadyExistsError(CrdtstateError):
+    """An object of this name is there already, on the peer that answered."""
+
+    status = 409
+    default_code = "AlreadyExists"
+
+
+class ConflictError(CrdtstateError):
+    """The object is no longer what the request says, or another manager owns a field."""
+
+    status = 409
+    default_code = "Conflict"
 
 
 class CompactedError(CrdtstateError):

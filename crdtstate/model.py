@@ -12,9 +12,12 @@ __all__ = [
     "Event",
     "Item",
     "KeyInfo",
+    "Kind",
     "MemberInfo",
     "Page",
     "Reach",
+    "ResourceEvent",
+    "ResourceList",
     "Status",
     "WriteResult",
 ]
@@ -177,3 +180,51 @@ class KeyInfo:
 
     id: str
     primary: bool
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a resource of the Kubernetes API is called."""
+
+    group: str
+    """Empty for the core group."""
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """`v1` or `group/version`, as objects say it."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def name(self) -> str:
+        """`pods` or `deployments.apps`: for people, logs and metrics."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ResourceEvent:
+    """One line of a watch of resources."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
+    object: dict[str, Any]
+    """As it is now, as it was last for DELETED; only a resourceVersion for BOOKMARK."""
+
+    @property
+    def resource_version(self) -> str:
+        """Where a watch of the same peer may resume."""
+        return str(self.object["metadata"]["resourceVersion"])
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ResourceList:
+    """All objects that were asked for, as one peer shows them."""
+
+    items: tuple[dict[str, Any], ...]
+    resource_version: str
+    """Where a watch of the same peer may start."""

@@ -58,3 +58,10 @@ def join_tokens(a: str | None, b: str | None) -> str | None:
     for origin, seq in right.items():
         left[origin] = max(left.get(origin, 0), seq)
     return encode_token(left)
+
+
+def name_lacking(lacking: Mapping[int, int]) -> str:
+    """Return in words which entries are missing, the first few."""
+    named = [f"{origin:016x} up to {seq}" for origin, seq in sorted(lacking.items())[:3]]
+    more = len(lacking) - len(named)
+    return ", ".join(named) + (f" and {more} origins more" if more else "")

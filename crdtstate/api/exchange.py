@@ -12,7 +12,7 @@ import msgspec
 
 from crdtstate.errors import CrdtstateError, InvalidError
 
-__all__ = ["Request", "Response", "error_response", "json_response"]
+__all__ = ["Request", "Response", "decode_json", "error_response", "json_response"]
 
 TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX = 5_000, 60_000
 _encode_json = msgspec.json.Encoder().encode
@@ -22,7 +22,7 @@ _encode_json = msgspec.json.Encoder().encode
 class Request:
     """A request. `path` is percent-decoded bytes; `target` is the raw request target."""
 
-    __slots__ = ("_query", "_query_text", "headers", "method", "path", "read_body")
+    __slots__ = ("_query", "_query_text", "headers", "method", "path", "read_body", "target")
 
     def __init__(
         self,
@@ -32,7 +32,8 @@ class Request:
         read_body: Callable[[], Awaitable[bytes]],
     ) -> None:
         path, _, query = target.partition("?")
-        self.method, self.headers, self.read_body = method, headers, read_body
+        self.method, self.target = method, target
+        self.headers, self.read_body = headers, read_body
         self.path = unquote_to_bytes(path) if "%" in path else path.encode("utf-8", "replace")
         self._query_text = query
         self._query: dict[str, str] | None = None
@@ -108,13 +109,7 @@ class Request:
 
     async def json(self, kind: Any) -> Any:
         """Return the body as the type. Raises: InvalidError (code invalid_json)."""
-        body = await self.read_body()
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise InvalidError(
-                f"body is not what is asked for: {error}", code="invalid_json"
-            ) from (error)
+        return decode_json(await self.read_body(), kind)
 
 
 @final
@@ -134,6 +129,16 @@ class Response:
         self.status, self.body, self.content_type = status, body, content_type
         self.headers: dict[str, str] = {} if headers is None else headers
         self.stream = stream
+
+
+def decode_json(body: bytes, kind: Any) -> Any:
+    """Return the body as the type. Raises: InvalidError (code invalid_json)."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidError(
+            f"body is not what is asked for: {error}", code="invalid_json"
+        ) from error
 
 
 def json_response(value: Any, status: int = 200) -> Response:

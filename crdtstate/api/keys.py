@@ -1,11 +1,13 @@
 """Handlers of single keys, listings and transactions. docs/protocol/native-api.md is normative."""
 
 from base64 import b64decode, b64encode, urlsafe_b64encode
-from typing import Any, final
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, final
 
 import msgspec
 
-from crdtstate.api.exchange import Request, Response, json_response
+from crdtstate.api.exchange import Request, Response, decode_json, json_response
 from crdtstate.api.ports import Backend
 from crdtstate.crdt.clock import stamp_ms
 from crdtstate.errors import InvalidError, NotFoundError, TooLargeError
@@ -16,7 +18,7 @@ from crdtstate.store.reading import Entry, Loser, find_view, list_views, sibling
 from crdtstate.store.views import View, version_of
 from crdtstate.store.watch import format_revision
 
-__all__ = ["KeyHandlers", "item_of"]
+__all__ = ["KeyHandlers", "Write", "item_of"]
 
 LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX = 100, 1000
 
@@ -66,6 +68,17 @@ def item_of(entry: Entry, *, keys_only: bool = False) -> dict[str, Any]:
 
 
 @final
+class Write(NamedTuple):
+    """A write as the backend takes it, and how its outcome is answered."""
+
+    operations: list[ops.Operation]
+    conditions: list[ops.Precondition]
+    replicas: int | str
+    timeout_ms: int
+    answer: Callable[[Outcome], Response]
+
+
+@final
 class KeyHandlers:
     """The part of the API that reads and writes keys."""
 
@@ -74,7 +87,15 @@ class KeyHandlers:
 
     # -- writing -------------------------------------------------------------------------------
 
+    async def _submit(self, write: Write) -> Response:
+        operations, conditions, replicas, timeout_ms, answer = write
+        return answer(await self._backend.submit(operations, conditions, replicas, timeout_ms))
+
     async def _write(self, request: Request, key: str, operations: list[ops.Operation]) -> Outcome:
+        return await self._backend.submit(operations, *self._terms(request, key))
+
+    def _terms(self, request: Request, key: str) -> tuple[list[ops.Precondition], int | str, int]:
+        """Return preconditions, replicas and time-out of a write to one key."""
         conditions: list[ops.Precondition] = []
         replicas: int | str = 1
         timeout_ms = 5_000
@@ -87,7 +108,7 @@ class KeyHandlers:
                 conditions.append(ops.Precondition(key, absent=True))
             if request.flag("if_exists"):
                 conditions.append(ops.Precondition(key, exists=True))
-        return await self._backend.submit(operations, conditions, replicas, timeout_ms)
+        return conditions, replicas, timeout_ms
 
     def _written(self, outcome: Outcome, fields: dict[str, Any] | None = None) -> Response:
         committed = outcome.committed
@@ -99,11 +120,16 @@ class KeyHandlers:
 
     async def put(self, request: Request) -> Response:
         """PUT /kv/{key}."""
+        return await self._submit(self.put_write(request, await request.read_body()))
+
+    def put_write(self, request: Request, body: bytes) -> Write:
+        """Read PUT /kv/{key}."""
         key = request.key("/kv/")
-        body = await request.read_body()
         ttl_ms = request.integer("ttl_ms", 0, 1, 1 << 41) or None if request.query else None
         operation = ops.Put(key, value_base64=body, ttl_ms=ttl_ms)
-        outcome = await self._write(request, key, [operation])
+        return Write([operation], *self._terms(request, key), partial(self._put, key))
+
+    def _put(self, key: str, outcome: Outcome) -> Response:
         assert outcome.committed is not None
         data = outcome.committed.results[0]
         if data is not None:
@@ -203,7 +229,11 @@ class KeyHandlers:
 
     async def transaction(self, request: Request) -> Response:
         """POST /txn."""
-        body: _TransactionBody = await request.json(_TransactionBody)
+        return await self._submit(self.transaction_write(request, await request.read_body()))
+
+    def transaction_write(self, request: Request, data: bytes) -> Write:
+        """Read POST /txn."""
+        body: _TransactionBody = decode_json(data, _TransactionBody)
         limits = self._backend.limits
         if len(body.operations) > limits.operations_max:
             raise TooLargeError(
@@ -213,10 +243,12 @@ class KeyHandlers:
                 limit=limits.operations_max,
                 value=len(body.operations),
             )
-        replicas = request.replicas("w")
-        outcome = await self._backend.submit(
-            body.operations, body.preconditions, replicas, request.timeout_ms()
-        )
+        return Write(
+            body.operations, body.preconditions, request.replicas("w"), request.timeout_ms(),
+            self._transaction,
+        )  # fmt: skip
+
+    def _transaction(self, outcome: Outcome) -> Response:
         assert outcome.committed is not None
         return self._written(outcome, {"changed": outcome.committed.changed})
 
@@ -224,6 +256,10 @@ class KeyHandlers:
 
     async def get(self, request: Request) -> Response:
         """GET /kv/{key}."""
+        return self.read(request)
+
+    def read(self, request: Request) -> Response:
+        """Answer GET /kv/{key}."""
         key = request.key("/kv/")
         encoded = check_key(key, self._backend.limits)
         found = find_view(self._backend.storage, encoded, self._backend.wall_ms())

@@ -1,6 +1,6 @@
 """What the HTTP API asks of the peer behind it. The daemon's driver is one; tests have others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from crdtstate.errors import InvalidError, NotFoundError
@@ -104,18 +104,25 @@ class Backend(Protocol):
         """The durable revision."""
 
     @property
+    def objects_revision(self) -> int:
+        """The last durable revision that changed an object of the resource API."""
+
+    @property
     def ready(self) -> tuple[bool, str]:
         """Whether reads here are as good as anywhere, else why not."""
 
     def wall_ms(self) -> int:
         """The wall clock."""
 
+    def now_ms(self) -> int:
+        """The monotonic clock."""
+
     def peer_name(self, origin: int) -> str | None:
         """Return the member that writes under `origin`, when it is known."""
 
     async def submit(
         self,
-        operations: Sequence[ops.Operation],
+        operations: Sequence[ops.Intent],
         preconditions: Sequence[ops.Precondition],
         replicas: int | str,
         timeout_ms: int,
@@ -125,6 +132,23 @@ class Backend(Protocol):
         Raises: every CrdtstateError that a write can meet.
         """
 
+    def begin(
+        self,
+        request: Any,
+        operations: Sequence[ops.Intent],
+        preconditions: Sequence[ops.Precondition],
+        replicas: int | str,
+        timeout_ms: int,
+    ) -> None:
+        """Do what `submit` does for `request`, which is settled as a future would be."""
+
+    def covers(self, token: str) -> bool:
+        """Whether the durable state includes `token`. Raises: InvalidError (invalid_token)."""
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether `announced` would return at once."""
+
     async def wait_covered(self, token: str, timeout_ms: int) -> None:
         """Return once the durable state includes `token`.
 
@@ -133,6 +157,9 @@ class Backend(Protocol):
 
     async def wait_replicas(self, token: str, replicas: int | str, timeout_ms: int) -> Outcome:
         """Return once so many replicas have all of `token` durable. Raises: BehindError."""
+
+    def is_stable(self, vector: Mapping[int, int]) -> bool:
+        """Tell whether everyone is known to have `vector`, and nothing concurrent is to come."""
 
     async def announced(self) -> None:
         """Return once all that `storage` holds by now is covered by `token` (API-3).

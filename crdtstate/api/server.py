@@ -4,6 +4,8 @@ Every limit of the transport is here: body, request line, headers, idle time, gr
 """
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 from typing import Any, final
 
 import structlog
@@ -12,7 +14,7 @@ from aiohttp.http_exceptions import LineTooLong
 
 from crdtstate.api.dispatch import Dispatcher
 from crdtstate.api.exchange import Request, Response, error_response
-from crdtstate.api.fast import FastProtocol, Handle
+from crdtstate.api.fast import FastProtocol, Handle, Quick
 from crdtstate.errors import CrdtstateError, InvalidError, TooLargeError
 
 __all__ = ["HttpServer"]
@@ -51,11 +53,13 @@ class _Server(web.Server):
     """aiohttp's low-level server, making connections of our kind."""
 
     fast_handle: Handle
+    fast_quick: Quick
     fast_body_bytes_max: int
 
     def __call__(self) -> _Protocol:
         protocol = _Protocol(self, loop=self._loop, **self._kwargs)
         protocol.fast_handle = self.fast_handle
+        protocol.fast_quick = self.fast_quick
         protocol.fast_body_bytes_max = self.fast_body_bytes_max
         return protocol
 
@@ -86,6 +90,7 @@ class HttpServer:
             auto_decompress=False,
         )
         server.fast_handle = self._answer
+        server.fast_quick = self._quick
         server.fast_body_bytes_max = min(self._body_bytes_max, FAST_BODY_BYTES_MAX)
         self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -116,13 +121,20 @@ class HttpServer:
             return await self._stream(raw, response)
         return _to_aiohttp(response)
 
+    def _quick(self, request: Request, body: bytes, reply: Callable[[Response], None]) -> bool:
+        """Answer a request without a task where that can be; a bug is answered, and no further."""
+        try:
+            return self._dispatcher.quick(request, body, reply)
+        except Exception as error:  # noqa: BLE001 - the supervisor of requests.
+            reply(_bug(request, error))
+            return True
+
     async def _answer(self, request: Request) -> Response:
         """Answer a request; a bug of ours is logged and answered, and goes no further."""
         try:
             return await self._dispatcher.handle(request)
         except Exception as error:  # noqa: BLE001 - the supervisor of requests.
-            _log.exception("request_failed", method=request.method, error=repr(error))
-            return error_response(CrdtstateError(f"internal error: {error!r}"))
+            return _bug(request, error)
 
     def _reader(self, raw: web.BaseRequest) -> Any:
         async def read_body() -> bytes:
@@ -146,20 +158,35 @@ class HttpServer:
         task = asyncio.current_task()
         assert task is not None
         self._streams.add(task)
+        assert isinstance(raw.protocol, FastProtocol)
+        raw.protocol.streaming = task
         try:
             await out.prepare(raw)
             async for chunk in response.stream:
                 await out.write(chunk)  # Waits while the client does not read.
                 await asyncio.sleep(0)  # Others come in between, also when it does read.
             await out.write_eof()
-        except (ConnectionError, asyncio.CancelledError):
-            return out  # The client left, or the peer stops.
+        except ConnectionError:
+            return out  # The client left.
+        except asyncio.CancelledError:
+            # The peer stops, or the client left. Who still reads sees a stream that ended in order,
+            # and comes back; a connection that breaks off is an error to many a client.
+            if out.prepared:
+                with contextlib.suppress(ConnectionError):
+                    await out.write_eof()
+            return out
         finally:
             self._streams.discard(task)
+            raw.protocol.streaming = None
             close = getattr(response.stream, "aclose", None)
             if close is not None:
                 await close()
         return out
+
+
+def _bug(request: Request, error: Exception) -> Response:
+    _log.exception("request_failed", method=request.method, error=repr(error))
+    return error_response(CrdtstateError(f"internal error: {error!r}"))
 
 
 def _to_aiohttp(response: Response) -> web.Response:

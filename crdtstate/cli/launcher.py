@@ -63,7 +63,15 @@ class Look:
     """Why it did not answer; empty while it has never answered."""
 
 
-def plan_peers(count: int, base_port: int, data: Path, *, dev: bool) -> list[Plan]:
+def plan_peers(
+    count: int,
+    base_port: int,
+    data: Path,
+    *,
+    dev: bool,
+    without: Sequence[str] = (),
+    end_pods: bool = False,
+) -> list[Plan]:
     """Return the plans of peers a, b, c…: API on base_port + 10 n, gossip on the port above."""
     host = "127.0.0.1"
     names = [chr(ord("a") + n) if count <= 26 else f"peer-{n}" for n in range(count)]
@@ -76,8 +84,12 @@ def plan_peers(count: int, base_port: int, data: Path, *, dev: bool) -> list[Pla
         ]  # fmt: skip
         for other in gossip[:n] + gossip[n + 1 :]:
             arguments += ["--seed", other]
+        for extension in without:
+            arguments += ["--without", extension]
         if dev:
             arguments.append("--dev")
+        if end_pods:
+            arguments.append("--end-pods")
         port = base_port + 10 * n
         plans.append(Plan(name, host, port, port + 1, data / name, tuple(arguments)))
     return plans

@@ -23,6 +23,14 @@ _LEVELS = ["debug", "info", "warning", "error"]
 @click.option("--token-file", help="File of bearer tokens that clients must show, one a line.")
 @click.option("--mdns/--no-mdns", default=None, help="Also find peers on the local network.")
 @click.option("--dev/--no-dev", default=None, help="Obey fault injection: for tests and play.")
+@click.option(
+    "--without", multiple=True, metavar="NAME",
+    help="Extension not to run inside, such as controllers or agent; all for none; repeatable.",
+)  # fmt: skip
+@click.option(
+    "--end-pods/--keep-pods", default=None,
+    help="What becomes of the processes of pods when the peer stops.  [default: keep]",
+)  # fmt: skip
 @click.option("--key-bytes-max", type=int)
 @click.option("--value-bytes-max", type=int)
 @click.option("--transaction-bytes-max", type=int)

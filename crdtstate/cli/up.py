@@ -37,17 +37,24 @@ _FIRST_PERIOD_S = 0.2  # Until all are ready.
     show_default=True, help="Directory for what the peers keep; it outlives them.",
 )  # fmt: skip
 @click.option("--dev/--no-dev", default=True, show_default=True, help="Obey fault injection.")
-def up(peers: int, base_port: int, data: Path, dev: bool) -> int:
+@click.option(
+    "--without", multiple=True, metavar="NAME",
+    help="Extension that the peers shall not run; all for none; repeatable.",
+)  # fmt: skip
+def up(peers: int, base_port: int, data: Path, dev: bool, without: tuple[str, ...]) -> int:
     """Run peers a, b, c… on this machine: API on 7480, 7490, 7500…, gossip on the port above.
 
-    Ctrl-C stops them. What they keep stays in --data; run it again and they go on.
+    Ctrl-C stops them, and the processes of pods with them. What they keep stays in --data; run it
+    again and they go on.
     """
+    from crdtstate.cli.kubeconfig import write_kubeconfig
     from crdtstate.storage.keyfile import load_or_create_keys
 
-    plans = plan_peers(peers, base_port, data, dev=dev)
+    plans = plan_peers(peers, base_port, data, dev=dev, without=without, end_pods=True)
     check_ports(plans)
     data.mkdir(parents=True, exist_ok=True)
     load_or_create_keys(data / "cluster.keys")
+    write_kubeconfig(data / "kubeconfig", {plan.name: plan.url for plan in plans})
     told = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: told.set())
@@ -78,6 +85,10 @@ def _introduction(plans: Sequence[Plan], *, dev: bool) -> str:
         "  crdtstate kv put greeting hello",
         f"  curl {plans[-1].url}/kv/greeting",
         "  crdtstate apply -f manifest.yaml",
+        "",
+        f"  export KUBECONFIG={(first.data.parent / 'kubeconfig').resolve()}",
+        "  kubectl get nodes              # or --context b, and helm, kopf, any client",
+        "",
     ]
     if dev and len(plans) > 1:
         lines += [

@@ -22,6 +22,7 @@ from crdtstate.client.answer import Answer
 from crdtstate.client.calls import Call, WriteOptions
 from crdtstate.client.failures import LinkError
 from crdtstate.client.options import build_session, to_ms
+from crdtstate.client.resources import Resources
 from crdtstate.client.txn import Transaction
 from crdtstate.client.watching import IDLE_MS_MAX, WatchMachine
 from crdtstate.model import (
@@ -80,6 +81,7 @@ class AsyncClient:
             timeout=timeout, causal=causal, w=w, rng=rng,
         )  # fmt: skip
         self._link: Link = link or AsyncLink()
+        self._resources = Resources(self._session, self._link, self._call)
 
     async def __aenter__(self) -> Self:
         return self
@@ -232,6 +234,11 @@ class AsyncClient:
     ) -> WriteResult:
         """Set what is given, remove what this manager gave before and no longer gives."""
         return await self._call(calls.apply(key, document, manager, options))
+
+    @property
+    def resources(self) -> Resources:
+        """The resource API: objects of Kubernetes' kinds and of your own."""
+        return self._resources
 
     # -- cluster ---------------------------------------------------------------------------------
 

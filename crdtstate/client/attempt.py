@@ -24,7 +24,12 @@ from crdtstate.client.failures import (
     unreachable,
 )
 from crdtstate.client.token import KeptToken
-from crdtstate.errors import CrdtstateError
+from crdtstate.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    CrdtstateError,
+    PreconditionError,
+)
 
 __all__ = ["Attempt", "Session", "Try", "jitter_ms"]
 
@@ -152,9 +157,11 @@ class Attempt(Generic[T]):
             if error.code == "behind" and len(self._session.endpoints.all) > 1:
                 self._again(error, now_ms)  # Another peer may be ahead.
                 return False
-        if answer.status == 412 and self._lost:
-            # Our own earlier try may be what broke the condition.
-            raise self._unknown(error_of(answer))
+        if answer.status in (409, 412) and self._lost:
+            error = error_of(answer)
+            if isinstance(error, PreconditionError | ConflictError | AlreadyExistsError):
+                # Our own earlier try may be what broke the condition.
+                raise self._unknown(error)
         self._session.endpoints.answered(self._endpoint)
         return True
 

@@ -1,13 +1,15 @@
 """What can go wrong between a client and its peers, and how an error answer is raised again."""
 
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Literal, final
 
 import msgspec
 
 from crdtstate.client.answer import Answer
 from crdtstate.errors import (
+    AlreadyExistsError,
     BehindError,
     CompactedError,
+    ConflictError,
     CrdtstateError,
     InvalidError,
     NotFoundError,
@@ -17,7 +19,14 @@ from crdtstate.errors import (
     WrongTypeError,
 )
 
-__all__ = ["AuthenticationError", "LinkError", "UnknownOutcomeError", "error_of", "unreachable"]
+__all__ = [
+    "AuthenticationError",
+    "LinkError",
+    "UnknownOutcomeError",
+    "error_of",
+    "status_error",
+    "unreachable",
+]
 
 
 @final
@@ -65,9 +74,44 @@ _BY_STATUS: dict[int, type[CrdtstateError]] = {
     504: BehindError,
 }
 
+_BY_REASON: dict[str, type[CrdtstateError]] = {
+    "AlreadyExists": AlreadyExistsError,
+    "Conflict": ConflictError,
+    "Invalid": InvalidError,
+}
+"""Reasons of the resource API whose status does not tell them."""
+
+
+class _StatusShape(msgspec.Struct):
+    """A Status object of the resource API."""
+
+    kind: Literal["Status"]
+    message: str = ""
+    reason: str = ""
+    code: int = 500
+    details: dict[str, Any] = {}
+
+
+def status_error(body: bytes) -> CrdtstateError | None:
+    """Return the exception that a Status object means; None when `body` is none.
+
+    Its code is the reason, its data are the details.
+    """
+    try:
+        found = msgspec.json.decode(body, type=_StatusShape)
+    except msgspec.DecodeError:
+        return None
+    kind = _BY_REASON.get(found.reason) or _BY_STATUS.get(found.code, CrdtstateError)
+    error = kind(found.message, code=found.reason or f"http_{found.code}")
+    error.status, error.data = found.code, found.details
+    return error
+
 
 def error_of(answer: Answer) -> CrdtstateError:
     """Return the exception that the peer meant, with its code, message and data."""
+    told = status_error(answer.body)
+    if told is not None:
+        return told
     data: dict[str, Any]
     try:
         data = msgspec.json.decode(answer.body, type=dict[str, dict[str, Any]])["error"]

@@ -10,6 +10,7 @@ import structlog
 
 from crdtstate.client import calls, cluster_calls
 from crdtstate.client.answer import Answer
+from crdtstate.client.blocking_resources import BlockingResources
 from crdtstate.client.calls import Call, WriteOptions
 from crdtstate.client.connections import Connections, now_ms
 from crdtstate.client.failures import LinkError
@@ -79,6 +80,7 @@ class Client:
             timeout=timeout, causal=causal, w=w,
         )  # fmt: skip
         self._connections = Connections()
+        self._resources = BlockingResources(self._session, self._connections, self._call)
 
     def __enter__(self) -> Self:
         return self
@@ -274,6 +276,11 @@ class Client:
         {'image': 'web:2'}
         """
         return self._call(calls.apply(key, document, manager, options))
+
+    @property
+    def resources(self) -> BlockingResources:
+        """The resource API: objects of Kubernetes' kinds and of your own."""
+        return self._resources
 
     # -- cluster ---------------------------------------------------------------------------------
 

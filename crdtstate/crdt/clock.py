@@ -40,9 +40,13 @@ class HybridClock:
         """The greatest stamp given or absorbed."""
         return self._last
 
+    def next(self, wall_ms: int) -> int:
+        """Return what `tick` would return."""
+        return max(self._last + 1, wall_ms << _COUNTER_BITS)
+
     def tick(self, wall_ms: int) -> int:
         """Return a stamp greater than every earlier one (HLC-1)."""
-        self._last = max(self._last + 1, wall_ms << _COUNTER_BITS)
+        self._last = self.next(wall_ms)
         return self._last
 
     def absorb(self, stamp: int, wall_ms: int) -> None:

@@ -230,15 +230,19 @@ def encode_list(items: list[bytes]) -> bytes:
     return b"".join(parts)
 
 
+def register_dot_prefix(dot: Dot) -> bytes:
+    """Return what exactly the registers of one dot start with."""
+    return _REGISTER_HEAD + dot[0].to_bytes(8, "big") + head(0x00, dot[1])
+
+
+def register_prefix(dot: Dot, stamp: int) -> bytes:
+    """Return what a register starts with; `head(0x40, len(value))` and the value follow."""
+    return register_dot_prefix(dot) + head(0x00, stamp)
+
+
 def encode_register(dot: Dot, stamp: int, value: bytes) -> bytes:
     """Encode {LIFE: {dot: (stamp, value)}}; equals `encode_record` of it."""
-    origin, seq = dot
-    return b"".join(
-        (
-            _REGISTER_HEAD, origin.to_bytes(8, "big"), head(0x00, seq), head(0x00, stamp),
-            head(0x40, len(value)), value,
-        )
-    )  # fmt: skip
+    return register_prefix(dot, stamp) + head(0x40, len(value)) + value
 
 
 def is_register(data: bytes) -> bool:
@@ -271,6 +275,20 @@ def register_value(data: bytes) -> tuple[Dot, int, bytes] | None:
     return (int.from_bytes(data[4:12], "big"), seq), stamp, data[start:]
 
 
+def split_register(data: bytes) -> tuple[bytes, bytes] | None:
+    """Return (its dot as encoded, value) when `register_dot` would return a dot, else None."""
+    if not data.startswith(_REGISTER_HEAD):
+        return None
+    info = data[12]
+    after_seq = 13 if info < 24 else 13 + _HEAD_LENGTHS[info]
+    if data[after_seq] == 0x1B:  # A stamp of this century takes eight bytes.
+        at = after_seq + 9
+    else:
+        _, at = _read_head(data, after_seq)
+    info = data[at] & 31
+    return data[3:after_seq], data[at + 1 if info < 24 else at + 1 + _HEAD_LENGTHS[info] :]
+
+
 def is_canonical(data: bytes, register: tuple[Dot, int, bytes]) -> bool:
     """Tell whether `data`, of which `register_value` gave this, is what `check_record` takes."""
     dot, stamp, value = register
@@ -279,6 +297,14 @@ def is_canonical(data: bytes, register: tuple[Dot, int, bytes]) -> bool:
     except RemoteProtocolError:
         return False
     return encode_register(dot, stamp, value) == data
+
+
+def string_content(data: bytes) -> bytes | None:
+    """Return what is in `data` when it is one byte string or text string, else None."""
+    if not data or not 0x40 <= data[0] < 0x7C or data[0] & 31 > 27:
+        return None
+    size, start = _read_head(data, 0)
+    return data[start:] if len(data) == start + size else None
 
 
 def _read_head(data: bytes, at: int) -> tuple[int, int]:

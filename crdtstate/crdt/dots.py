@@ -11,7 +11,7 @@ Invariants:
     VEC-1  A vector entry (origin, n) says that all of 1..n of that origin is covered: no gaps.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 __all__ = [
     "ORIGIN_MIN",
@@ -30,6 +30,7 @@ Vector = Mapping[int, int]
 
 # Origins have the top bit set, so that every one of them encodes to nine bytes of CBOR.
 ORIGIN_MIN = 1 << 63
+_ORIGIN_END = 2 * ORIGIN_MIN
 SEQ_MAX = (1 << 63) - 1
 
 
@@ -70,6 +71,8 @@ def decode_flat(flat: object) -> dict[int, int]:
 
     Raises: ValueError when it is anything else, or not in order of origin.
     """
+    if type(flat) is list and len(flat) <= 2:
+        return dict(decode_dots(flat))  # Nothing to be out of order with.
     if not isinstance(flat, list) or len(flat) % 2:
         raise ValueError("a vector is a flat list of origin, seq pairs")
     pairs = dict(_pairs(flat))
@@ -82,15 +85,17 @@ def decode_dots(flat: object) -> list[Dot]:
     """Parse a flat list of dots, in the order given. Raises: ValueError."""
     if not isinstance(flat, list) or len(flat) % 2:
         raise ValueError("dots are a flat list of origin, seq pairs")
-    return list(_pairs(flat))
+    return _pairs(flat)
 
 
-def _pairs(flat: list[object]) -> Iterable[Dot]:
+def _pairs(flat: list[object]) -> list[Dot]:
+    pairs: list[Dot] = []
     for i in range(0, len(flat), 2):
         origin, seq = flat[i], flat[i + 1]
         # bool is an int in Python, but not on the wire.
         if type(origin) is not int or type(seq) is not int:
             raise ValueError("origin and seq are integers")
-        if not (ORIGIN_MIN <= origin < 2 * ORIGIN_MIN and 0 < seq <= SEQ_MAX):
+        if not (ORIGIN_MIN <= origin < _ORIGIN_END and 0 < seq <= SEQ_MAX):
             raise ValueError(f"dot ({origin}, {seq}) is out of range")
-        yield origin, seq
+        pairs.append((origin, seq))
+    return pairs

@@ -1,4 +1,4 @@
-"""EDGE: makes batches durable in one thread of its own, so that a disk sync never blocks the loop.
+"""EDGE: makes batches durable; the disk's syncs are waited for in one thread of its own.
 
 The thread that comes back from a sync needs the interpreter lock, and would wait a whole switch
 interval for it (5 ms by default) while the loop is busy: the daemon sets a shorter one.
@@ -38,20 +38,25 @@ class ThreadCommitter:
     def __init__(self, storage: Storage, done: Done) -> None:
         self._storage, self._done = storage, done
         self._loop = asyncio.get_running_loop()
-        self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._syncs: queue.SimpleQueue[bool] = queue.SimpleQueue()  # False: end.
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
     def commit(self, batch: Batch) -> None:
         """Start making `batch` durable."""
-        self._batches.put(batch)
+        try:
+            self._storage.stage(batch)
+        except StorageError as error:
+            self._loop.call_soon(self._done, error)
+        else:
+            self._syncs.put(True)
 
     def _run(self) -> None:
-        while (batch := self._batches.get()) is not None:
+        while self._syncs.get():
             error: StorageError | None = None
             try:
-                self._storage.write(batch)
+                self._storage.sync()
             except StorageError as failure:
                 error = failure
             if not self._loop.is_closed():
@@ -59,5 +64,5 @@ class ThreadCommitter:
 
     async def stop(self) -> None:
         """Let the batch in flight finish, then end the thread."""
-        self._batches.put(None)
+        self._syncs.put(False)
         await asyncio.to_thread(self._thread.join)

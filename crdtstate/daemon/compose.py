@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from crdtstate.api.dispatch import Dispatcher
+from crdtstate.api.kube.elsewhere import Relay
+from crdtstate.api.kube.feed import Feed
+from crdtstate.api.kube.nodes import MemberBeliefs
+from crdtstate.api.kube.server import KubeApi
+from crdtstate.api.kube.sweeping import Sweeper
 from crdtstate.daemon.cluster import PeerCluster
 from crdtstate.daemon.committer import Committer, Done, ThreadCommitter
 from crdtstate.daemon.config import PeerConfig, parse_address
@@ -34,6 +39,7 @@ class Surroundings:
     network: Network | None = None
     clock: Clock | None = None
     rng: random.Random | None = None
+    relay: Relay | None = None
 
 
 @final
@@ -66,6 +72,10 @@ class Assembled:
     driver: Driver
     mesh: Mesh
     dispatcher: Dispatcher
+    feed: Feed
+    kube: KubeApi
+    beliefs: MemberBeliefs
+    sweeper: Sweeper
 
     async def start(self) -> None:
         """Open the sockets of gossip and begin. Raises: InvalidError when an address is taken."""
@@ -76,10 +86,18 @@ class Assembled:
         for name in self.replica.members.retired:
             self.mesh.forget(name)
         self.driver.start(self.mesh)
+        self.feed.start()
+        self.beliefs.start()
+        self.sweeper.start()
+        self.kube.quotas.start()
 
     async def stop(self) -> None:
         """Say farewell, then finish the batch in flight."""
         await self.mesh.stop()
+        await self.beliefs.stop()
+        await self.sweeper.stop()
+        await self.kube.quotas.stop()
+        await self.feed.stop()
         await self.driver.stop()
 
 
@@ -101,13 +119,16 @@ def assemble(
         _mesh_config(config, keeper), driver,
         network=around.network, clock=around.clock, rng=around.rng,
     )  # fmt: skip
-    dispatcher = Dispatcher(driver, auth_tokens)
+    feed = Feed(driver, keeper.cluster_id)
+    kube = KubeApi(driver, feed, around.rng or random.Random(), around.relay)
+    dispatcher = Dispatcher(driver, auth_tokens, kube)
     driver.cluster = PeerCluster(
         driver, mesh, cluster_id=keeper.cluster_id, dev=config.dev, backup=keeper.backup,
         keys=keeper.keys, save_keys=keeper.save_keys,
-        watches_open=lambda: dispatcher.watching.open,
+        watches_open=lambda: dispatcher.watching.open + kube.watching.open,
     )  # fmt: skip
-    return Assembled(replica, driver, mesh, dispatcher)
+    followers = MemberBeliefs(feed), Sweeper(feed)
+    return Assembled(replica, driver, mesh, dispatcher, feed, kube, *followers)
 
 
 def _replica_config(config: PeerConfig, keeper: Keeper) -> ReplicaConfig:

@@ -29,6 +29,8 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     token_file: str | None = None  # One bearer token a line; needed off loopback.
     mdns: bool = False  # Also look for peers on the local network.
     dev: bool = False  # Obey fault injection.
+    without: tuple[str, ...] = ()  # Extensions that do not run inside; "all" for none.
+    end_pods: bool = False  # End the processes of pods with the peer; else they outlive it.
     key_bytes_max: int = 1024
     value_bytes_max: int = 1 << 20
     transaction_bytes_max: int = 4 << 20

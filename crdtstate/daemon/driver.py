@@ -10,14 +10,14 @@ Invariants:
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import structlog
 
 from crdtstate.api.ports import Cluster, NoCluster
 from crdtstate.crdt.dots import covers_all, missing
 from crdtstate.daemon.committer import Committer, Done, ThreadCommitter
-from crdtstate.daemon.outgoing import Outgoing
+from crdtstate.daemon.outgoing import Links, Outgoing
 from crdtstate.errors import BehindError, CrdtstateError, StorageError, UnavailableError
 from crdtstate.replica import events as ev
 from crdtstate.replica.machine import Replica
@@ -26,31 +26,12 @@ from crdtstate.store import operations as ops
 from crdtstate.store.index import read_revision
 from crdtstate.store.limits import Limits
 from crdtstate.store.ports import Snapshot, Storage
-from crdtstate.tokens import decode_token, encode_token
+from crdtstate.tokens import decode_token, encode_token, name_lacking
 from gossip import PAYLOAD_BYTES_MAX, Member
 
 __all__ = ["Driver", "Links", "system_wall_ms"]
 
 _log = structlog.get_logger("crdtstate.daemon")
-
-
-class Links(Protocol):
-    """What the driver needs of gossip."""
-
-    def linked(self) -> list[str]:
-        """Return the names with an open link."""
-
-    def send(self, name: str, payload: bytes) -> bool:
-        """Queue one payload; False when the link has no room or is gone."""
-
-    async def wait_writable(self, name: str) -> None:
-        """Return once the link's buffer has room again, or the link is gone."""
-
-    def digest_changed(self) -> None:
-        """The digest that probes carry is another."""
-
-    def forget(self, name: str) -> None:
-        """Never admit this member again."""
 
 
 def system_wall_ms() -> int:
@@ -95,6 +76,7 @@ class Driver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = self._loop.create_future()
         self._token: str | None = None
+        self._token_revision = -1
         self._stopping = False
         self.persists = 0
         # A table, not a match: msgspec's instance checks cost more than some of the effects.
@@ -299,14 +281,22 @@ class Driver:
     @property
     def token(self) -> str:
         """The causal token of the durable state."""
-        if self._token is None:
-            self._token = encode_token(self.replica.shown.vector)
+        shown = self.replica.shown
+        if self._token is None or self._token_revision != shown.revision:
+            # Not only when a revision is announced: the answers of a batch are made before that,
+            # and each must cover its own write.
+            self._token, self._token_revision = encode_token(shown.vector), shown.revision
         return self._token
 
     @property
     def revision(self) -> int:
         """The durable revision."""
         return self.replica.shown.revision
+
+    @property
+    def objects_revision(self) -> int:
+        """The last durable revision that changed an object."""
+        return self.replica.shown.objects_revision
 
     @property
     def ready(self) -> tuple[bool, str]:
@@ -321,16 +311,31 @@ class Driver:
 
     async def submit(
         self,
-        operations: Sequence[ops.Operation],
+        operations: Sequence[ops.Intent],
         preconditions: Sequence[ops.Precondition],
         replicas: int | str,
         timeout_ms: int,
     ) -> ev.Outcome:
         """Commit one transaction; see the port."""
         request: asyncio.Future[ev.Outcome] = self._loop.create_future()
+        self.begin(request, operations, preconditions, replicas, timeout_ms)
+        return await request
+
+    def begin(
+        self,
+        request: Any,
+        operations: Sequence[ops.Intent],
+        preconditions: Sequence[ops.Precondition],
+        replicas: int | str,
+        timeout_ms: int,
+    ) -> None:
+        """Commit one transaction for `request`; see the port."""
         deadline_ms = 0 if replicas == 1 else self.now_ms() + timeout_ms
         self.step(ev.Submit(request, operations, preconditions, replicas, deadline_ms))
-        return await request
+
+    def covers(self, token: str) -> bool:
+        """Whether the durable state includes the token."""
+        return covers_all(self.replica.shown.vector, decode_token(token))
 
     async def forget(self, name: str) -> ev.Outcome:
         """Forget a member for good."""
@@ -347,7 +352,7 @@ class Driver:
                 lacking = missing(self.replica.shown.vector, vector)
                 raise BehindError(
                     f"after {timeout_ms} ms this peer still lacks writes that the token includes: "
-                    + _name_lacking(lacking),
+                    + name_lacking(lacking),
                     missing={f"{o:016x}": s for o, s in lacking.items()},
                 )
 
@@ -358,13 +363,19 @@ class Driver:
         self.step(ev.Wait(request, decode_token(token), replicas, deadline_ms))
         return await request
 
+    def is_stable(self, vector: Mapping[int, int]) -> bool:
+        """Tell whether everyone has `vector`, and nothing concurrent with it is still to come."""
+        return self.replica.waiters.is_stable(dict(vector))
+
     async def announced(self) -> None:
         """Return once all that `storage` holds by now is covered by the token."""
-        if not self.replica.committing:
-            return
-        revision, _ = read_revision(self.storage)
-        while self.revision < revision:
+        while not self.is_announced:
             await self._wait_change(None)
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether the token covers all that `storage` holds by now."""
+        return not self.replica.committing or read_revision(self.storage)[0] <= self.revision
 
     async def wait_revision(self, after: int, timeout_ms: int) -> bool:
         """Return True once the durable revision is greater than `after`."""
@@ -385,9 +396,3 @@ class Driver:
         if self._is_over():
             raise self._refusal()
         return True
-
-
-def _name_lacking(lacking: Mapping[int, int]) -> str:
-    named = [f"{origin:016x} up to {seq}" for origin, seq in sorted(lacking.items())[:3]]
-    more = len(lacking) - len(named)
-    return ", ".join(named) + (f" and {more} origins more" if more else "")

@@ -13,23 +13,30 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
 import structlog
 
+from crdtstate.api.kube.feed import Feed
+from crdtstate.api.kube.server import KubeApi
 from crdtstate.api.server import HttpServer
-from crdtstate.daemon.compose import Keeper, assemble
+from crdtstate.client import AsyncClient
+from crdtstate.daemon.compose import Keeper, Surroundings, assemble
 from crdtstate.daemon.config import PeerConfig, parse_address
 from crdtstate.daemon.driver import Driver
-from crdtstate.errors import InvalidError, StorageError
+from crdtstate.daemon.relay import HttpRelay
+from crdtstate.errors import InvalidError, StorageError, UnavailableError
+from crdtstate.extension import PeerHandle, load_extensions
 from crdtstate.storage.backup import backup
 from crdtstate.storage.keyfile import load_or_create_keys, save_keys
 from crdtstate.storage.layout import DataDirectory
 from crdtstate.storage.rocks import RocksStorage
 
 ORPHAN_STOP_S = 20.0
+GC_THRESHOLDS = (20_000, 50, 100)
 
 __all__ = ["Peer", "run"]
 
@@ -42,10 +49,13 @@ class Peer:
 
     def __init__(self, config: PeerConfig) -> None:
         self.config = config
+        self._folder = Path(config.data).absolute()  # As of now: nobody need stay here.
         self.api_address = parse_address(config.api, "api")
         self._auth_tokens = _read_auth_tokens(config, self.api_address[0])
         self._exit = contextlib.AsyncExitStack()
         self.driver: Driver | None = None
+        self.feed: Feed | None = None
+        self.kube: KubeApi | None = None
 
     async def start(self) -> None:
         """Start everything. Raises: StorageError, InvalidError, UnavailableError."""
@@ -67,11 +77,13 @@ class Peer:
         storage = await asyncio.to_thread(RocksStorage.open, directory.db_path)
         self._exit.callback(storage.close)
         self._exit.callback(self._mark_clean, directory)
+        relay = HttpRelay()
+        self._exit.push_async_callback(relay.close)
         peer = assemble(
             config, storage, self._keeper(directory, storage, key_path, cluster_id, keys),
-            self._auth_tokens,
+            self._auth_tokens, Surroundings(relay=relay),
         )  # fmt: skip
-        self.driver = peer.driver
+        self.driver, self.feed, self.kube = peer.driver, peer.feed, peer.kube
         # Before it has started, to stop it is harmless, and the driver's thread needs it.
         self._exit.push_async_callback(peer.stop)
         await peer.start()
@@ -80,18 +92,34 @@ class Peer:
         )
         host, port = self.api_address
         try:
-            await server.start(host, port)
+            port = await server.start(host, port)
         except OSError as error:
             raise InvalidError(
                 f"API address {host}:{port} cannot be bound: {error.strerror or error}",
                 code="address_in_use",
             ) from error
         self._exit.push_async_callback(server.stop)
+        await self._start_extensions(port, peer.kube)
         _log.info(
             "peer_started", name=config.name, api=config.api, gossip=config.gossip,
             origin=f"{directory.identity.origin:016x}", fresh=directory.identity.fresh,
             reason=directory.identity.reason,
         )  # fmt: skip
+
+    async def _start_extensions(self, port: int, kube: KubeApi) -> None:
+        """Start what runs inside. One that fails is logged; the peer goes on without it."""
+        host = self.api_address[0]
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        token = self._auth_tokens[0] if self._auth_tokens else None
+        for name, extension in load_extensions(self.config.without):
+            handle = PeerHandle(
+                name=self.config.name, api=url, data=self._folder / name,
+                client=lambda: AsyncClient(url, auth_token=token, causal=False),
+                end_pods=self.config.end_pods, offer_pods=kube.offer_pods,
+            )  # fmt: skip
+            self._exit.push_async_callback(_quietly, name, extension.stop)
+            await _quietly(name, partial(extension.start, handle))
 
     def _mark_clean(self, directory: DataDirectory) -> None:
         if self.driver is not None and self.driver.failure is None:
@@ -128,6 +156,14 @@ class Peer:
     async def stop(self) -> None:
         """Stop in the reverse order."""
         await self._exit.aclose()
+
+
+async def _quietly(name: str, act: Callable[[], Awaitable[None]]) -> None:
+    """Let an extension act; what it raises is logged."""
+    try:
+        await act()
+    except Exception:  # noqa: BLE001 - code of others, whose mistakes are not the peer's.
+        _log.exception("extension_failed", extension=name)
 
 
 def _parse_cluster(text: str | None) -> bytes | None:
@@ -188,6 +224,18 @@ def _await_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     os._exit(1)  # Nobody is left to kill a peer that does not stop.
 
 
+async def _keep_objects(feed: Feed | None) -> None:
+    """Keep collections from looking at the objects that are read at the start, time and again."""
+    assert feed is not None
+    gc.disable()
+    try:
+        with contextlib.suppress(UnavailableError):
+            await feed.caught_up(0)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 async def run(config: PeerConfig, *, stop_with_stdin: bool = False) -> int:
     """Run one peer until SIGINT or SIGTERM, or until its storage fails; return the exit code.
 
@@ -206,9 +254,12 @@ async def run(config: PeerConfig, *, stop_with_stdin: bool = False) -> int:
     peer = Peer(config)
     await peer.start()
     assert peer.driver is not None
-    # What is there now stays: collections need not look at it again.
+    # What is there now stays: collections need not look at it again. What comes lives for a batch,
+    # and nearly all of it goes by counting; cycles are looked for seldom.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    settling = loop.create_task(_keep_objects(peer.feed))
     waits = [
         loop.create_task(stop.wait()),
         loop.create_task(peer.driver.failed.wait()),
@@ -219,7 +270,7 @@ async def run(config: PeerConfig, *, stop_with_stdin: bool = False) -> int:
         if failure is not None:
             await asyncio.sleep(0.2)  # Let the waiting requests get their answers.
     finally:
-        for wait in waits:
+        for wait in (*waits, settling):
             wait.cancel()
         await peer.stop()
     if failure is not None:

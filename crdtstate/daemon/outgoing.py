@@ -16,13 +16,22 @@ BEHIND_BYTES_MAX = 4 << 20
 
 
 class Links(Protocol):
-    """What is needed of gossip; see `crdtstate.daemon.driver.Links`."""
+    """What the driver needs of gossip."""
+
+    def linked(self) -> list[str]:
+        """Return the names with an open link."""
 
     def send(self, name: str, payload: bytes) -> bool:
         """Queue one payload; False when the link has no room or is gone."""
 
     async def wait_writable(self, name: str) -> None:
         """Return once the link's buffer has room again, or the link is gone."""
+
+    def digest_changed(self) -> None:
+        """The digest that probes carry is another."""
+
+    def forget(self, name: str) -> None:
+        """Never admit this member again."""
 
 
 @final

@@ -8,6 +8,7 @@ from crdtstate.kube.schema import Schema
 
 __all__ = ["Registry", "Resource"]
 
+HELM_RELEASE = "helm.sh/release.v1"
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
@@ -41,15 +42,28 @@ class Resource:
     custom: bool = False
     """From a CRD: no strategic merge patch, PUT needs a resourceVersion."""
     served: bool = True
+    deprecation: str = ""
+    """Said in a Warning header to whoever uses this version."""
 
     @property
     def api_version(self) -> str:
         """`v1` or `group/version`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
+    def policy_of(self, body: Mapping[str, Any]) -> Literal["fields", "whole"]:
+        """Return the policy for one object: a helm release is claimed by its creation."""
+        if self.kind == "Secret" and not self.group and body.get("type") == HELM_RELEASE:
+            return "whole"
+        return self.policy
+
     @property
     def stored_as(self) -> str:
-        """The name under which all versions of the kind are stored: `group/plural`."""
+        """The name under which all versions of the kind are stored: `group/plural`.
+
+        Events have two groups, and are stored once.
+        """
+        if self.plural == "events" and self.group == "events.k8s.io":
+            return "/events"
         return f"{self.group}/{self.plural}"
 
 

@@ -26,6 +26,7 @@ class StatusError(CrdtstateError):
     Args:
         causes: Of `details.causes`: {reason, message, field}.
         details: The rest of `details`: name, group, kind, uid, retryAfterSeconds.
+        proceed: What asks for the rest of a list whose beginning is no longer remembered.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class StatusError(CrdtstateError):
         *,
         causes: Sequence[Mapping[str, Any]] = (),
         details: Mapping[str, Any] | None = None,
+        proceed: str = "",
     ) -> None:
         super().__init__(message, code=reason)
         self.status = CODES[reason]
         self.reason = reason
         self.causes = tuple(causes)
         self.details = dict(details or {})
+        self.proceed = proceed
 
 
 def status_body(error: StatusError) -> dict[str, Any]:
@@ -49,7 +52,8 @@ def status_body(error: StatusError) -> dict[str, Any]:
     if error.causes:
         details["causes"] = [dict(cause) for cause in error.causes]
     body: dict[str, Any] = {
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "kind": "Status", "apiVersion": "v1",
+        "metadata": {"continue": error.proceed} if error.proceed else {}, "status": "Failure",
         "message": error.message, "reason": error.reason, "code": error.status,
     }  # fmt: skip
     if details:

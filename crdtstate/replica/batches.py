@@ -24,6 +24,7 @@ class Batch(msgspec.Struct, frozen=True):
     replies: list[tuple[Any, Committed]]
     wanted: list[Wanted]
     system_changed: bool
+    objects_changed: bool
     forwards: list[tuple[str, bytes]]  # pushes of others that were news here, and who sent them
 
     def frames(self, origin: int, push_bytes_max: int) -> list[bytes]:

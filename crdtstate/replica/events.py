@@ -49,7 +49,7 @@ class Submit(_Value, frozen=True):
     """A client's transaction; `request` is the driver's own handle, given back in the Reply."""
 
     request: Any
-    operations: Sequence[ops.Operation]
+    operations: Sequence[ops.Intent]
     preconditions: Sequence[ops.Precondition] = ()
     replicas: int | str = 1  # how many must have it durable: a number, "majority" or "all"
     deadline_ms: int = 0  # monotonic; only looked at when replicas is not 1

@@ -72,7 +72,7 @@ class Replica:
         store.resolve_member = self.members.origin_of
         self.shown = Shown(dict(store.vector), store.index.revision, store.table.fingerprint.root)
         self.standing = Standing()
-        self.waiters = Waiters(config.name, self.members, self.peers, self.shown)
+        self.waiters = Waiters(config.name, store, self.members, self.peers, self.shown)
         self.antientropy = AntiEntropy(store, self.peers, self.shown)
         self.conversation = Conversation(
             store, self.peers, self.antientropy, self.shown, self.standing, self.waiters,
@@ -152,7 +152,7 @@ class Replica:
             self._enter_replica_set()
         if self._backlog:
             self._drain_backlog(effects)
-        idle = self._in_flight is None and not self.store.outbox
+        idle = self._in_flight is None and self.store.is_quiet
         if standing.lost and not standing.asked and idle:  # REP-5
             standing.asked = True
             effects.append(ev.NewIdentity(standing.reason))
@@ -250,7 +250,7 @@ class Replica:
         self._in_flight = Batch(
             first, bodies, dict(store.vector), store.index.revision,
             store.table.fingerprint.root, self._replies, self._wanted,
-            store.table.take_system_changed(), self.conversation.take_forwards(),
+            *store.table.take_changed(), self.conversation.take_forwards(),
         )  # fmt: skip
         self._replies, self._wanted = [], []
         effects.append(ev.Persist(batch))
@@ -260,7 +260,7 @@ class Replica:
         assert batch is not None, "REP-2"
         self._in_flight = None
         self.store.batch_durable()
-        self.shown.update(batch.vector, batch.revision, batch.root)
+        self.shown.update(batch.vector, batch.revision, batch.root, batch.objects_changed)
         if batch.system_changed:
             self._reload_members(effects)
         self._push(batch, effects)

@@ -21,14 +21,18 @@ Digest = tuple[int, int, int]  # hash of the vector, low half of the root, wall 
 class Shown:
     """What the last durable batch made visible."""
 
-    __slots__ = ("revision", "root", "vector", "vector_hash")
+    __slots__ = ("objects_revision", "revision", "root", "vector", "vector_hash")
 
     def __init__(self, vector: dict[int, int], revision: int, root: int) -> None:
         self.update(vector, revision, root)
 
-    def update(self, vector: dict[int, int], revision: int, root: int) -> None:
+    def update(
+        self, vector: dict[int, int], revision: int, root: int, objects_changed: bool = True
+    ) -> None:
         """A batch became durable. Cost: O(origins)."""
         self.vector, self.revision, self.root = vector, revision, root
+        if objects_changed:
+            self.objects_revision = revision
         self.vector_hash = xxh3_64_intdigest(dumps(encode_flat(vector)))
 
     def digest(self, wall_ms: int) -> bytes:

@@ -2,6 +2,7 @@
 
 Invariants:
     WTG-1  Every request is answered: when enough have it, or at its deadline with how many do.
+    STB-1  What is stable everyone has, and nothing concurrent with it is still to come here.
 """
 
 from typing import Any, final
@@ -15,7 +16,7 @@ from crdtstate.replica.membership import ReplicaSet
 from crdtstate.replica.messages import Kind, vector_message
 from crdtstate.replica.peers import Peers
 from crdtstate.replica.shown import Shown
-from crdtstate.store.store import Committed
+from crdtstate.store.store import Committed, Store
 
 __all__ = ["Waiters"]
 
@@ -33,8 +34,11 @@ class _Waiter(msgspec.Struct):
 class Waiters:
     """The waiting requests of one replica. Bounded by the API's connections."""
 
-    def __init__(self, name: str, members: ReplicaSet, peers: Peers, shown: Shown) -> None:
-        self._name, self._members, self._peers, self._shown = name, members, peers, shown
+    def __init__(
+        self, name: str, store: Store, members: ReplicaSet, peers: Peers, shown: Shown
+    ) -> None:
+        self._name, self._store = name, store
+        self._members, self._peers, self._shown = members, peers, shown
         self._waiting: list[_Waiter] = []
 
     def __len__(self) -> int:
@@ -62,12 +66,34 @@ class Waiters:
         mine = [self._name] if covers_all(self._shown.vector, vector) else []
         return mine + self._peers.having(vector, others)
 
+    def is_stable(self, vector: dict[int, int]) -> bool:
+        """Tell whether every member has `vector` durable, and we all that they had then (STB-1).
+
+        Cost: O(members * origins).
+        """
+        others = sorted(self._members.members.keys() - {self._name})
+        known = [self._peers.known_vector(name) for name in others]
+        shown = self._shown.vector
+        return covers_all(shown, vector) and all(
+            k is not None and covers_all(k, vector) and covers_all(shown, k) for k in known
+        )
+
     def check(self, now_ms: int) -> list[ev.Effect]:
-        """Answer whoever can be answered, or must be. Cost: O(waiting)."""
+        """Answer whoever can be answered, or must be.
+
+        Cost: O(waiting), and O(members) for each transaction that is waited for.
+        """
+        if not self._waiting:
+            return []
         effects: list[ev.Effect] = []
         still: list[_Waiter] = []
+        known: dict[tuple[tuple[int, int], ...], list[str]] = {}
         for waiter in self._waiting:
-            have = self.having(waiter.vector)
+            # The requests of a batch wait for one transaction, or for few.
+            wanted = tuple(waiter.vector.items())
+            have = known.get(wanted)
+            if have is None:
+                have = known[wanted] = self.having(waiter.vector)
             needed = self._members.needed(waiter.replicas, self._name)
             if len(have) >= needed:
                 outcome: ev.Outcome | BehindError = ev.Outcome(waiter.committed, tuple(have))
@@ -82,10 +108,11 @@ class Waiters:
                 )
             else:
                 still.append(waiter)
-                effects.append(ev.WakeAt(waiter.deadline_ms))
                 continue
             effects.append(ev.Reply(waiter.request, outcome))
         self._waiting = still
+        if still:
+            effects.append(ev.WakeAt(min(waiter.deadline_ms for waiter in still)))
         return effects
 
     def answer_wants(self) -> list[ev.Effect]:
@@ -94,7 +121,9 @@ class Waiters:
         vector = self._shown.vector
         for view in self._peers.linked():
             if view.wants and covers_all(vector, view.wants):
-                answer = {o: vector[o] for o in view.wants}
+                # What is ours goes with it: who knows all that we wrote before we had what it
+                # asks for, knows all that was concurrent with that (STB-1).
+                answer = {o: vector[o] for o in (*view.wants, self._store.origin) if o in vector}
                 view.wants = {}
                 effects.append(ev.Send(view.name, vector_message(Kind.VECTOR, answer)))
         return effects

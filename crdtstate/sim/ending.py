@@ -16,6 +16,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from crdtstate.replica.expiry import GRACE_MS
+from crdtstate.sim.objects import check_objects
 from crdtstate.sim.sessions import TIMED_PREFIX
 from crdtstate.sim.violation import require
 from crdtstate.storage.memory import MemoryStorage
@@ -36,6 +37,7 @@ _REQUEST_S_MAX = 16.0  # Clients wait at most 5 s, and a disk may stall for 10.
 
 def check_end(world: "World", hosts: "list[Host]") -> None:
     """Check all that stay, once they are equal. Raises: Violation."""
+    check_objects(hosts)
     living = {host.disk.origin for host in hosts}
     for host in hosts:
         assert host.peer is not None

@@ -95,8 +95,9 @@ class Promises:
         for other in self._world.hosts:
             if other.name not in names or other is host or other.gone:
                 continue
-            # Of a disk that was lost a peer may not have heard yet; then it is another origin.
-            if replica.peers.view(other.name).origin == other.disk.origin:
+            # Of a disk that was lost a peer may not have heard yet; then it is another origin, at
+            # the latest once the host starts again.
+            if not other.disk.moved and replica.peers.view(other.name).origin == other.disk.origin:
                 has = read_vector(MemoryStorage(other.disk.database))
                 what = f"{host.name} says that {other.name} has {vector}, which has {has}"
                 require(covers_all(has, vector), "WTG-1", what)
@@ -153,7 +154,7 @@ class _Observed:
 
     def __init__(self, clock: Any, tick: Any) -> None:
         self._clock, self.tick = clock, tick
-        self.absorb = clock.absorb
+        self.absorb, self.next = clock.absorb, clock.next
 
     @property
     def last(self) -> int:

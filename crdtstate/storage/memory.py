@@ -144,6 +144,7 @@ class MemoryStorage:
     def __init__(self, disk: MemoryDisk | None = None) -> None:
         self.disk = disk or MemoryDisk()
         self._ended: BaseException | None = None
+        self._staged: _Batch | None = None
 
     def _check(self) -> None:
         if self._ended is not None:
@@ -165,12 +166,27 @@ class MemoryStorage:
         """Return an empty batch."""
         return _Batch()
 
+    def latest(self, key: bytes) -> bytes | None:
+        """Return the durable value; the writer remembers itself what is staged."""
+        return self.get(key)
+
     def write(self, batch: Batch) -> None:
         """Apply a batch to the disk. Raises: StorageError or PowerCut, for ever after."""
+        self.stage(batch)
+        self.sync()
+
+    def stage(self, batch: Batch) -> None:
+        """Keep the batch for `sync`."""
         self._check()
         assert isinstance(batch, _Batch)
+        self._staged = batch
+
+    def sync(self) -> None:
+        """Apply what is staged."""
+        self._check()
+        assert self._staged is not None
         try:
-            self.disk.write(batch)
+            self.disk.write(self._staged)
         except (StorageError, PowerCut) as ended:
             self._ended = ended
             raise

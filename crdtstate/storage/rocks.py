@@ -4,8 +4,11 @@ One column family with a family byte in front of each key, because a view throug
 covers one family, and CAT-2 needs records, index and vector of one instant
 (docs/decisions/0003-rocksdb.md).
 
-A batch is one write with `sync`: RocksDB puts it into the log and syncs it before it shows it to
-readers, which is STO-1 and STO-2 at once. After any failure every call fails (fail-stop).
+A batch is one write, all or nothing in RocksDB's log (STO-1), and then one sync of that log. They
+are two calls because the binding holds the interpreter's lock during a write, with `sync` until the
+disk has answered, but not during `flush_wal`: a slow disk would stop the whole peer. Until the sync
+has ended readers see the instant before the write (STO-2). After any failure every call fails
+(fail-stop).
 """
 
 import threading
@@ -68,23 +71,36 @@ class _Batch:
 
 
 @final
+class _Instant:
+    """One state: a RocksDB iterator, and who has put it where it is."""
+
+    __slots__ = ("cursor", "user")
+
+    def __init__(self, cursor: Any) -> None:
+        self.cursor = cursor
+        self.user: object = None
+
+
+@final
 class _View:
     """An unchanging view: a RocksDB iterator, which sees the state of the moment it was made.
 
     Iterators through the binding's own snapshots do not keep to the snapshot (found by
     tests/crdtstate/storage), so there are none here. One iterator serves point reads and any
-    number of scans that take turns: each goes back to its place when another has moved it.
+    number of scans, of all views of its instant, that take turns: each goes back to its place when
+    another has moved it.
     """
 
-    __slots__ = ("_cursor", "_user")
+    __slots__ = ("_instant",)
 
-    def __init__(self, cursor: Any) -> None:
-        self._cursor = cursor
-        self._user: object = None  # Who has put the cursor where it is.
+    def __init__(self, instant: _Instant) -> None:
+        self._instant: _Instant | None = instant
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value at the view's instant."""
-        cursor, self._user = self._cursor, None
+        instant = self._instant
+        assert instant is not None, "STO-3"
+        cursor, instant.user = instant.cursor, None
         cursor.seek(key)
         if cursor.valid() and cursor.key() == key:
             value: bytes = cursor.value()
@@ -95,8 +111,10 @@ class _View:
         self, start: bytes, stop: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         """Yield pairs of the view's instant."""
-        cursor = self._cursor
-        me = self._user = object()
+        instant = self._instant
+        assert instant is not None, "STO-3"
+        cursor = instant.cursor
+        me = instant.user = object()
         if reverse:
             cursor.seek_for_prev(stop)
             if cursor.valid() and cursor.key() == stop:
@@ -109,28 +127,28 @@ class _View:
             if key < start or key >= stop:
                 return
             yield key, cursor.value()
-            if self._user is not me:
-                self._user = me
+            if instant.user is not me:
+                instant.user = me
                 cursor.seek(key)
             move()
 
     def close(self) -> None:
         """Let go of the files that only this view needs."""
-        self._cursor = None
+        self._instant = None
 
 
 @final
 class RocksStorage:
-    """`write` and `checkpoint` are called from one worker thread, the rest from the loop's."""
+    """`sync` and `checkpoint` are called from one worker thread, the rest from the loop's."""
 
     def __init__(self, raw: Any, path: Path) -> None:
         self._raw, self._path = raw, path
         self._failure: StorageError | None = None
-        self._closing = threading.Lock()  # Held by a write, so that close waits for it.
+        self._closing = threading.Lock()  # Held by a sync, so that close waits for it.
         self._closed = False
-        self._sync = rocksdict.WriteOptions()
-        self._sync.sync = True
-        self.get = raw.get
+        self._shown: _Instant | None = None  # What readers see while a batch is staged.
+        self._unsynced = rocksdict.WriteOptions()
+        self.latest = raw.get
 
     @classmethod
     def open(cls, path: Path) -> "RocksStorage":
@@ -151,16 +169,32 @@ class RocksStorage:
         """Return an empty batch."""
         return _Batch()
 
-    def write(self, batch: Batch) -> None:
-        """Make `batch` durable. Raises: StorageError, for ever after the first one."""
+    def stage(self, batch: Batch) -> None:
+        """Begin `write`: hand the batch to RocksDB, which does not sync it, and hide it (STO-2)."""
         assert isinstance(batch, _Batch)
+        self._check()
+        try:
+            self._shown = _Instant(self._raw.iter())
+            self._raw.write(batch.raw, self._unsynced)
+        except Exception as error:
+            self._failure = _write_error(self._path, str(error))
+            raise self._failure from error
+
+    def sync(self) -> None:
+        """End `write`: sync RocksDB's log, then show the batch."""
         with self._closing:
             self._check()
             try:
-                self._raw.write(batch.raw, self._sync)
+                self._raw.flush_wal(True)
             except Exception as error:
                 self._failure = _write_error(self._path, str(error))
                 raise self._failure from error
+            self._shown = None
+
+    def write(self, batch: Batch) -> None:
+        """Make `batch` durable. Raises: StorageError, for ever after the first one."""
+        self.stage(batch)
+        self.sync()
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -168,17 +202,25 @@ class RocksStorage:
         if self._closed:
             raise StorageError(f"database {self._path} is closed")
 
+    def get(self, key: bytes) -> bytes | None:
+        """Return the durable value."""
+        shown = self._shown
+        if shown is None:
+            value: bytes | None = self._raw.get(key)
+            return value
+        return _View(shown).get(key)
+
     def scan(
         self, start: bytes, stop: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         """Yield pairs of one instant."""
         self._check()
-        return _View(self._raw.iter()).scan(start, stop, reverse=reverse)
+        return _View(self._shown or _Instant(self._raw.iter())).scan(start, stop, reverse=reverse)
 
     def snapshot(self) -> Snapshot:
         """Return the state after the last durable batch."""
         self._check()
-        return _View(self._raw.iter())
+        return _View(self._shown or _Instant(self._raw.iter()))
 
     def checkpoint(self, path: str) -> None:
         """Write a consistent copy, hard-linked where the file system allows it."""

@@ -257,6 +257,7 @@ class Joiner:
     def apply(self, end: End, wall_ms: int) -> Iterator[None]:
         """Write the joined records, then cover the target (CAT-1: the caller's batch is whole)."""
         store, target = self._store, end.target
+        store.settle()
         touched = store.touched_during_join or {}
         store.touched_during_join = None
         equal = covers_all(store.vector, target) and covers_all(target, store.vector)

@@ -60,6 +60,20 @@ class Fingerprint:
         self.root = (self.root + amount) & _MASK
         self._dirty[bucket] = None
 
+    def change_many(self, rows: Iterable[tuple[bytes, bytes, bytes]]) -> None:
+        """Do `change` for each of (record id, before or nothing, after)."""
+        buckets, dirty, total = self._buckets, self._dirty, 0
+        for record_id, before, after in rows:
+            seed = xxh3_64_intdigest(record_id)
+            amount = xxh3_128_intdigest(after, seed)
+            if before:
+                amount -= xxh3_128_intdigest(before, seed)
+            bucket = seed >> 48
+            buckets[bucket] = (buckets[bucket] + amount) & _MASK
+            total += amount
+            dirty[bucket] = None
+        self.root = (self.root + total) & _MASK
+
     def buckets(self) -> list[int]:
         """Return all bucket sums."""
         return list(self._buckets)

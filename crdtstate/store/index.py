@@ -21,6 +21,7 @@ Invariants:
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from struct import Struct
 from typing import final
 
 import cbor2
@@ -41,14 +42,19 @@ _TRIM_STEP = 512  # Events forgotten in one step, give or take a revision.
 _LOG_DOTS_MAX = 128
 
 
+_pack_event_key = Struct(">cQQ").pack
+_pack_log_key = Struct(">cQ").pack
+_pack_log_entry = Struct(">QQQ").pack
+
+
 def event_key(origin: int, seq: int) -> bytes:
     """Return the storage key of an event; events of one origin sort by seq."""
-    return b"e" + origin.to_bytes(8, "big") + seq.to_bytes(8, "big")
+    return _pack_event_key(b"e", origin, seq)
 
 
 def log_key(revision: int) -> bytes:
     """Return the storage key of a log entry; entries sort by revision."""
-    return b"l" + revision.to_bytes(8, "big")
+    return _pack_log_key(b"l", revision)
 
 
 def read_events(reader: Reader, origin: int, first: int, last: int) -> Iterator[tuple[int, Event]]:
@@ -136,9 +142,9 @@ class Index:
         self._dirty[origin] = None
         self.revision += 1
         self.entries += 1
-        table = self._table
-        table.put_unseen(event_key(origin, seq), _encode_event(touched, ended))
-        table.put_unseen(log_key(self.revision), _encode_log(wall_ms, (dot,)))
+        put = self._table.put_unseen
+        put(_pack_event_key(b"e", origin, seq), _encode_event(touched, ended))
+        put(_pack_log_key(b"l", self.revision), _pack_log_entry(wall_ms, origin, seq))
 
     def note_event(self, dot: Dot, event: Event) -> None:
         """Store an event that came with a pull, so that this replica can serve others."""

@@ -3,9 +3,14 @@
 Nothing here knows dots; `crdtstate.store.planner` turns an intent into changes of records.
 """
 
-from typing import Any, final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from crdtstate.store.planner import Planner
 
 __all__ = [
     "Apply",
@@ -15,7 +20,9 @@ __all__ = [
     "BoundedTransfer",
     "CounterAdd",
     "Delete",
+    "Edit",
     "FlagSet",
+    "Intent",
     "MapMerge",
     "MapPut",
     "Operation",
@@ -141,6 +148,22 @@ Operation = (
     | BoundedTake
     | BoundedTransfer
 )
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Edit:
+    """A change that code plans, on the state as the writer sees it: what no JSON can ask for.
+
+    `plan` is called once, inside the transaction, with the planner and the key; what it returns is
+    the operation's result. It raises a CrdtstateError to refuse, and nothing has changed then.
+    """
+
+    key: bytes
+    plan: "Callable[[Planner, bytes], Any]"
+
+
+Intent = Operation | Edit
 
 
 @final

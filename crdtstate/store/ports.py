@@ -70,10 +70,25 @@ class Storage(Reader, Protocol):
         """Return an empty batch."""
 
     def write(self, batch: Batch) -> None:
-        """Make `batch` durable. Blocks for a disk sync: call it off the event loop.
+        """Make `batch` durable: `stage`, then `sync`.
 
         Raises: StorageError; the storage is then closed for good (fail-stop).
         """
+
+    def stage(self, batch: Batch) -> None:
+        """Begin to make `batch` durable. Nobody sees it before `sync` has returned.
+
+        Raises: StorageError, as `write`. Cost: microseconds; call it where the readers are.
+        """
+
+    def sync(self) -> None:
+        """Make what is staged durable. Blocks for a disk sync: call it off the event loop.
+
+        Raises: StorageError, as `write`.
+        """
+
+    def latest(self, key: bytes) -> bytes | None:
+        """Return the value that the last staged batch left: for the one writer."""
 
     def snapshot(self) -> Snapshot:
         """Return the state after the last durable batch. Cost: O(1)."""

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, final
 
 from crdtstate.crdt.codec import decode_record, read_value, register_value
 from crdtstate.crdt.dots import Dot
-from crdtstate.crdt.record import LIFE, Cell, Record, true_conflicts, winner
-from crdtstate.store.document import APPLIED, ORDER, display_path
+from crdtstate.crdt.record import LIFE, Cell, Record, winner
+from crdtstate.store.conflicts import concurrent_paths, is_derived
+from crdtstate.store.document import display_path
 from crdtstate.store.ports import Family, Reader
 from crdtstate.store.table import prefix_end
 from crdtstate.store.transaction import split_record_id
@@ -19,7 +20,7 @@ from crdtstate.store.views import View, decode_life, life_of, view_of
 __all__ = ["ConflictFound", "Entry", "Loser", "find_view", "list_conflicts", "list_views"]
 
 _RECORD = Family.RECORD
-_USER_KEYS = b" "  # System keys start below it; see limits.check_key.
+USER_KEYS = b" "  # System keys start below it; see limits.check_key.
 _SCANNED_PER_ROW_MAX = 64
 _PAGE_BYTES_MAX = 1 << 20
 
@@ -61,13 +62,8 @@ def _losers(view: View) -> int:
         return 0
     return sum(
         len({value for _, value in view.record[path].values()}) - 1
-        for path in _reported(view.record)
+        for path in concurrent_paths(view.record)
     )
-
-
-def _reported(record: Record) -> list[Any]:
-    """The conflicts that people are told of: not those of derived cells, which join by rule."""
-    return [p for p in true_conflicts(record) if p == LIFE or (p[0] != APPLIED and p[-1] != ORDER)]
 
 
 def list_views(
@@ -78,7 +74,7 @@ def list_views(
     Cost: O(records scanned), bounded in number (hidden ones count too) and bytes, so a page may be
     short.
     """
-    start = _RECORD + max(prefix, _USER_KEYS)
+    start = _RECORD + max(prefix, USER_KEYS)
     if after is not None:
         start = max(start, _RECORD + after + b"\x01")
     stop = prefix_end(_RECORD + prefix) if prefix else prefix_end(_RECORD)
@@ -133,7 +129,7 @@ def list_conflicts(
     Cost: O(conflicts), from an index: records without one are never read.
     """
     family = Family.CONFLICT
-    start = family + max(prefix, _USER_KEYS)
+    start = family + max(prefix, USER_KEYS)
     if after is not None:
         start = family + after + b"\x00"
     stop = prefix_end(family + prefix) if prefix else prefix_end(family)
@@ -156,11 +152,11 @@ def _conflicts_of(reader: Reader, record_id: bytes) -> Iterator[ConflictFound]:
     record = decode_record(data)
     if LIFE not in record:
         for path in sorted(record):
-            if path[0] != APPLIED and path[-1] != ORDER:
+            if not is_derived(path):
                 values = _values(path, record[path], nobody_wins=True)
                 yield ConflictFound(name, display_path(path), "update_after_delete", values)
         return
-    for path in _reported(record):
+    for path in concurrent_paths(record):
         values = _values(path, record[path], nobody_wins=False)
         yield ConflictFound(name, display_path(path), "concurrent_values", values)
     yield from _lost_lives(reader, key, record_id, record)

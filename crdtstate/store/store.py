@@ -15,19 +15,21 @@ Invariants:
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, final
+from typing import NamedTuple, final
 
 import msgspec
 
 from crdtstate.crdt.clock import HybridClock
 from crdtstate.crdt.codec import encode_register, register_dot
 from crdtstate.crdt.dots import Dot, Vector
-from crdtstate.crdt.record import LIFE, apply_drop, apply_set, winner
+from crdtstate.crdt.record import LIFE, apply_drops, apply_set, winner
 from crdtstate.store import operations as ops
 from crdtstate.store.index import Index
 from crdtstate.store.limits import Limits
+from crdtstate.store.plain import rows_of_puts
 from crdtstate.store.planner import Planner
 from crdtstate.store.ports import Batch, Family, Storage
+from crdtstate.store.puts import Committed, Puts
 from crdtstate.store.table import Table
 from crdtstate.store.transaction import (
     Change,
@@ -51,16 +53,6 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     event_entries_max: int = 200_000
     event_age_ms_max: int = 24 * 3_600_000
     held_max: int = 4096
-
-
-@final
-class Committed(NamedTuple):
-    """What a submitted intent became; `seq` is None when nothing had to change."""
-
-    seq: int | None
-    revision: int
-    changed: int
-    results: list[Any]
 
 
 @final
@@ -97,6 +89,7 @@ class Store:
         self._news: dict[int, None] = dict.fromkeys(
             o for o in sorted(self.index.vector) if o != origin
         )
+        self._puts = Puts(self)
         # Keys changed while a join is being prepared in slices; see catchup.Joiner.
         self.touched_during_join: dict[bytes, None] | None = None
 
@@ -105,9 +98,23 @@ class Store:
         """What this replica covers, the open batch included."""
         return self.index.vector
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing of this replica's own waits to be durable."""
+        return not self.outbox and self.is_settled
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether table and vector agree: no transaction is open."""
+        return not self._puts.is_open
+
+    def settle(self) -> None:
+        """End the open transaction, if there is one: it is in the vector from now on."""
+        self._puts.settle()
+
     def adopt_origin(self, origin: int) -> None:
         """Write under a new identity from now on. The open batch must hold nothing of the old."""
-        assert not self.outbox, "REP-1"
+        assert self.is_quiet, "REP-1"
         self.origin = origin
         self._news = dict.fromkeys(o for o in sorted(self.vector) if o != origin)
 
@@ -115,7 +122,7 @@ class Store:
 
     def submit(
         self,
-        operations: Sequence[ops.Operation],
+        operations: Sequence[ops.Intent],
         preconditions: Sequence[ops.Precondition],
         wall_ms: int,
     ) -> Committed:
@@ -124,6 +131,11 @@ class Store:
         Raises: InvalidError, TooLargeError, WrongTypeError, PreconditionError, NotFoundError;
             nothing has changed then.
         """
+        if not preconditions and operations and type(operations[0]) is ops.Put:
+            committed = self._puts.submit(operations, wall_ms)
+            if committed is not None:
+                return committed
+        self._puts.settle()
         planner = self._planner(wall_ms)
         for condition in preconditions:
             planner.require(condition)
@@ -135,6 +147,7 @@ class Store:
         self, operations: Iterable[tuple[bytes, ops.Operation]], wall_ms: int
     ) -> Committed:
         """Commit operations on keys of the system's own, which no client can name."""
+        self._puts.settle()
         planner = self._planner(wall_ms)
         for key, operation in operations:
             planner.plan_at(key, operation)
@@ -154,12 +167,8 @@ class Store:
         changes = list(planner.changes.values())
         if not changes:
             return Committed(None, self.index.revision, 0, planner.results)
-        past = {o: self.vector[o] for o in sorted(self._news)}
-        self._news.clear()
-        body = encode_body(planner.stamp, past, changes)
-        if not self.outbox:
-            self.outbox_first = planner.dot[1]
-        self.outbox.append(body)
+        past = self.take_news()
+        self.enter(planner.dot[1], encode_body(planner.stamp, past, changes))
         touched = list(dict.fromkeys(change.record_id for change in changes))
         for record_id in touched:
             record = planner.records.get(record_id)
@@ -167,12 +176,26 @@ class Store:
                 before = planner.before[record_id]
                 self.table.put_encoded(record_id, before, planner.plain[record_id])
             else:
-                self.table.put(record_id, record)
+                before = self.table.get_encoded(record_id)
+                self.table.put_encoded(record_id, before, planner.encoded(record_id), record)
         self._finish(Transaction(planner.dot, planner.stamp, past, changes), touched, wall_ms)
         return Committed(planner.dot[1], self.index.revision, len(changes), planner.results)
 
+    def take_news(self) -> dict[int, int]:
+        """Return the entries that the next own transaction must name."""
+        past = {o: self.vector[o] for o in sorted(self._news)}
+        self._news.clear()
+        return past
+
+    def enter(self, seq: int, body: bytes) -> None:
+        """Let an own transaction go out with the open batch; all ways to commit meet here."""
+        if not self.outbox:
+            self.outbox_first = seq
+        self.outbox.append(body)
+
     def expire(self, record_ids: Sequence[bytes], wall_ms: int) -> Committed:
         """Remove those of the records whose life has expired; a concurrent refresh survives."""
+        self._puts.settle()
         planner = self._planner(wall_ms)
         for record_id in record_ids:
             planner.expire(record_id)
@@ -185,6 +208,7 @@ class Store:
 
         Raises: RemoteProtocolError for a malformed body; earlier bodies have been applied.
         """
+        self._puts.settle()
         origin = frame.origin
         known = self.vector.get(origin, 0)
         if frame.last <= known:
@@ -259,7 +283,20 @@ class Store:
                 self.held_count -= len(self.held.pop(origin))
 
     def _apply(self, transaction: Transaction, wall_ms: int) -> None:
-        """Apply a remote transaction that is ready (STR-1), record by record."""
+        """Apply a remote transaction that is ready (STR-1)."""
+        rows = rows_of_puts(self.table, transaction)
+        if rows is None:
+            self._apply_by_record(transaction, wall_ms)
+        else:
+            self.table.put_registers(rows)
+            touched = [row[0] for row in rows]
+            if self.touched_during_join is not None:
+                self.touched_during_join.update(dict.fromkeys(touched))
+            self.index.record(transaction.dot, touched, [], wall_ms)
+        self.clock.absorb(transaction.stamp, wall_ms)
+        self._news[transaction.dot[0]] = None
+
+    def _apply_by_record(self, transaction: Transaction, wall_ms: int) -> None:
         changes = transaction.changes
         touched: dict[bytes, None] = {}
         at = 0
@@ -271,8 +308,6 @@ class Store:
             self._apply_to_record(transaction, record_id, changes[at:end])
             touched[record_id] = None
             at = end
-        self.clock.absorb(transaction.stamp, wall_ms)
-        self._news[transaction.dot[0]] = None
         self._finish(transaction, list(touched), wall_ms)
 
     def _apply_to_record(
@@ -290,18 +325,13 @@ class Store:
                 table.put_encoded(record_id, data, after)
                 return
         record = table.get(record_id)
-        for change in changes:
-            if change.value is None:
-                apply_drop(record, change.path, change.observed)
-            else:
-                apply_set(
-                    record,
-                    change.path,
-                    transaction.dot,
-                    transaction.stamp,
-                    change.value,
-                    change.observed,
-                )
+        # What a drop observed is older than what is set beside it: the order says nothing.
+        drops = {c.path: c.observed for c in changes if c.value is None}
+        if drops:
+            apply_drops(record, drops)
+        for path, value, observed in ((c.path, c.value, c.observed) for c in changes):
+            if value is not None:
+                apply_set(record, path, transaction.dot, transaction.stamp, value, observed)
         table.put(record_id, record)
         if LIFE in record:  # Who was hidden until now may have been due long ago (STR-4).
             self.note_expiry(record_id, winner(record[LIFE])[2])
@@ -322,6 +352,7 @@ class Store:
 
     def learn(self, target: Vector, dots: Iterable[Dot], wall_ms: int) -> None:
         """Cover `target` after a join of records; `dots` are the events that came with it."""
+        self._puts.settle()
         for origin, seq in sorted(target.items()):
             if origin != self.origin and self.vector.get(origin, 0) < seq:
                 self._news[origin] = None
@@ -338,11 +369,13 @@ class Store:
 
     def close_batch(self) -> Batch:
         """End the open batch and return it; it is in flight until `batch_durable`."""
+        self._puts.settle()
         self.index.close_batch(self.clock.last)
         return self.table.close_batch()
 
     def take_outbox(self) -> tuple[int, list[bytes]]:
         """Return (first seq, bodies) of the own transactions in the open batch, and empty it."""
+        self._puts.settle()
         first, bodies = self.outbox_first, self.outbox
         self.outbox = []
         return first, bodies

@@ -7,25 +7,31 @@ sums, the index of conflicts, the graves and the expiry queue.
 
 A **grave** is what is remembered of a removed key: the greatest incarnation that it had. The next
 creation takes the one after it, so that late updates to the removed record stay out of the new one
-(DESIGN section 2). Graves are local knowledge, kept as long as the event index reaches.
+(DESIGN section 2). Graves are local knowledge, kept as long as the event index reaches; those of
+objects are kept for good, a hundred bytes each, so that a uid never comes twice.
 
 Invariants:
     TAB-1  Fingerprint, conflict index and records become durable in one batch.
     TAB-2  A live record of incarnation n > 0 implies a grave of at least n - 1.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import final
 
 from crdtstate.crdt.codec import decode_record, encode_record, is_register
-from crdtstate.crdt.record import LIFE, Record, true_conflicts
+from crdtstate.crdt.record import Record
+from crdtstate.store.conflicts import holds_conflict, is_readable
 from crdtstate.store.fingerprint import Fingerprint
 from crdtstate.store.ports import Batch, Family, Reader, Snapshot, Storage
 from crdtstate.store.transaction import make_record_id, split_record_id
 
-__all__ = ["Table", "prefix_end"]
+__all__ = ["LASTING", "Table", "prefix_end"]
 
+LASTING = b"\x10"  # Keys that start so have graves for good.
+_USER_KEYS = 0x20  # What users name starts so or higher; below are the system's and objects.
 _ABSENT = b""
+# What was read or written last is kept, since it is what is written next: two generations.
+RECENT_MAX, RECENT_BYTES_MAX = 16_384, 1_024
 
 
 def prefix_end(prefix: bytes) -> bytes:
@@ -45,11 +51,13 @@ class Table:
         self.fingerprint = Fingerprint(self._load_buckets(storage))
         self._open: dict[bytes, bytes] = {}
         self._in_flight: dict[bytes, bytes] = {}
+        self._recent: dict[bytes, bytes] = {}  # As durable; short values only.
+        self._older: dict[bytes, bytes] = {}
         self._batch: Batch = storage.batch()
         # Later lives written in the open batch and in the one in flight: key -> record ids.
         self._open_lives: dict[bytes, set[bytes]] = {}
         self._in_flight_lives: dict[bytes, set[bytes]] = {}
-        self._system_changed = False
+        self._system_changed = self._objects_changed = False
         self._graves = any(True for _ in _scan_family(storage, Family.GRAVE))
         self.conflicts = sum(1 for _ in _scan_family(storage, Family.CONFLICT))
 
@@ -66,8 +74,46 @@ class Table:
         if found is None:
             found = self._in_flight.get(key)
             if found is None:
-                return self._storage.get(key)
+                found = self._recent.get(key)
+                if found is None:
+                    return self._read_durable(key)
         return found or None
+
+    def read_records(self, record_ids: Iterable[bytes]) -> list[bytes]:
+        """Return the bytes of each record as the writer sees it, empty where there is none."""
+        opened, in_flight, recent = self._open.get, self._in_flight.get, self._recent.get
+        found: list[bytes] = []
+        for record_id in record_ids:
+            key = b"r" + record_id
+            data = opened(key)
+            if data is None:
+                data = in_flight(key)
+                if data is None:
+                    data = recent(key)
+                    if data is None:
+                        data = self._read_durable(key) or _ABSENT
+            found.append(data)
+        return found
+
+    def _read_durable(self, key: bytes) -> bytes | None:
+        found = self._older.get(key)
+        if found is None:
+            found = self._storage.latest(key) or _ABSENT
+        if len(found) <= RECENT_BYTES_MAX:
+            self._recent[key] = found
+        return found or None
+
+    def _age_recent(self) -> None:
+        """What was in flight is durable; the older half is let go when there is enough."""
+        recent = self._recent
+        for key, value in self._in_flight.items():
+            if len(value) <= RECENT_BYTES_MAX:
+                recent[key] = value
+            else:
+                recent.pop(key, None)
+                self._older.pop(key, None)
+        if len(recent) > RECENT_MAX:
+            self._older, self._recent = recent, {}
 
     def write(self, key: bytes, value: bytes | None) -> None:
         """Put or delete a full storage key in the open batch."""
@@ -120,19 +166,36 @@ class Table:
         key = b"r" + record_id
         self.fingerprint.change(record_id, before, data)
         self.write(key, data)
-        if record_id[0] == 1:  # No client's key starts so; membership reads these.
-            self._system_changed = True
+        if record_id[0] < _USER_KEYS:
+            if record_id[0] == 1:  # No client's key starts so; membership reads these.
+                self._system_changed = True
+            else:
+                self._objects_changed = True
         plain = data is not None and is_register(data)
         if not plain or (before is not None and not is_register(before)):
-            cells = record or {}
-            holds = bool(cells) and (LIFE not in cells or bool(true_conflicts(cells)))
-            self._index_conflict(record_id, holds=holds)
+            self._index_conflict(record_id, holds=holds_conflict(record or {}))
         if record_id.index(0) != len(record_id) - 1:  # Not the first life: TAB-2.
             name, incarnation = split_record_id(record_id)
             self.raise_grave(name, incarnation - 1)
             self._open_lives.setdefault(name, set()).add(record_id)
         if self._graves:
             self._index_lives(record_id[: record_id.index(0)])
+
+    def put_registers(self, rows: Sequence[tuple[bytes, bytes, bytes]]) -> None:
+        """Store (record id, before or nothing, after) of users' keys in their first life.
+
+        All are plain registers, before (if it was there) and after: of all that `put_encoded`
+        derives, only the bucket sums can change, and the lives of a key that has a grave.
+        """
+        self.fingerprint.change_many(rows)
+        opened, put = self._open, self._batch.put
+        for record_id, _, after in rows:
+            key = b"r" + record_id
+            opened[key] = after
+            put(key, after)
+        if self._graves:
+            for record_id, _, _ in rows:
+                self._index_lives(record_id[:-1])
 
     def _index_lives(self, key: bytes) -> None:
         """Two lives of one key at once: created concurrently, one of them after a removal."""
@@ -141,12 +204,12 @@ class Table:
         alive = []
         for record_id in self.lives(key):
             data = self.get_encoded(record_id)
-            if data and (is_register(data) or LIFE in decode_record(data)):
+            if data and (is_register(data) or is_readable(decode_record(data))):
                 alive.append((record_id, data))
         for record_id, data in alive:
             holds = len(alive) > 1
             if not holds and not is_register(data):
-                holds = bool(true_conflicts(decode_record(data)))
+                holds = holds_conflict(decode_record(data))
             self._index_conflict(record_id, holds=holds)
 
     def _index_conflict(self, record_id: bytes, *, holds: bool) -> None:
@@ -157,9 +220,10 @@ class Table:
             self.conflicts += 1 if holds else -1
             self.write(key, b"\x01" if holds else None)
 
-    def take_system_changed(self) -> bool:
-        """Tell whether a system record changed since the last call."""
-        changed, self._system_changed = self._system_changed, False
+    def take_changed(self) -> tuple[bool, bool]:
+        """Tell whether a system record, and whether an object, changed since the last call."""
+        changed = self._system_changed, self._objects_changed
+        self._system_changed = self._objects_changed = False
         return changed
 
     def pending_records(self) -> list[bytes]:
@@ -167,6 +231,11 @@ class Table:
         return [k[1:] for layer in (self._in_flight, self._open) for k in layer if k[:1] == b"r"]
 
     # -- lives of a key ------------------------------------------------------------------------
+
+    @property
+    def has_graves(self) -> bool:
+        """Whether any key has one, so that `grave` is worth asking."""
+        return self._graves
 
     def grave(self, key: bytes) -> int | None:
         """Return the greatest incarnation of `key` known to have been removed."""
@@ -184,6 +253,8 @@ class Table:
 
     def forget_grave(self, record_id: bytes) -> None:
         """Forget a removal beyond the horizon, unless a later life depends on it (TAB-2)."""
+        if record_id.startswith(LASTING):
+            return
         key, incarnation = split_record_id(record_id)
         if self.grave(key) == incarnation and not any(map(self.get_encoded, self.lives(key))):
             self.write(Family.GRAVE + key, None)
@@ -216,6 +287,7 @@ class Table:
 
     def batch_durable(self) -> None:
         """The batch in flight is durable: storage shows it."""
+        self._age_recent()
         self._in_flight, self._in_flight_lives = {}, {}
 
     def snapshot(self) -> Snapshot:

@@ -30,7 +30,9 @@ from crdtstate.crdt.dots import (
 from crdtstate.crdt.record import Path
 from crdtstate.errors import RemoteProtocolError
 
-__all__ = ["Change", "Frame", "Transaction", "decode_frame", "encode_body", "encode_frame"]
+__all__ = [
+    "Change", "Frame", "Transaction", "decode_frame", "encode_body", "encode_frame", "join_body",
+]  # fmt: skip
 
 RECORD_ID_BYTES_MAX = 64 << 10
 
@@ -97,12 +99,18 @@ def check_record_id(record_id: Any) -> None:
 
 def encode_body(stamp: int, past: dict[int, int], changes: list[Change]) -> bytes:
     """Encode once; the bytes are then carried as they are, to disk and to every peer."""
-    parts = [b"\x83", head(0x00, stamp)]
-    _encode_dots(sorted(past.items()), parts)
-    parts.append(head(0x80, len(changes)))
+    parts: list[bytes] = []
     for change in changes:
         _encode_change(change, parts)
-    return b"".join(parts)
+    return join_body(stamp, past, len(changes), parts)
+
+
+def join_body(stamp: int, past: dict[int, int], count: int, parts: list[bytes]) -> bytes:
+    """Put a head before the encoded bytes of `count` changes."""
+    heads = [b"\x83", head(0x00, stamp)]
+    _encode_dots(sorted(past.items()), heads)
+    heads.append(head(0x80, count))
+    return b"".join(heads + parts)
 
 
 def _encode_change(change: Change, parts: list[bytes]) -> None:
@@ -172,7 +180,11 @@ def _parse_body(dot: Dot, body: Any) -> Transaction:
         changes = [_parse_change(item) for item in body[2]]
     except ValueError as error:
         raise RemoteProtocolError(f"transaction {dot}: {error}") from error
-    if len(changes) > 1 and len({(c.record_id, c.path) for c in changes}) != len(changes):
+    if (
+        len({change.record_id for change in changes})
+        != len(changes)
+        != len({(change.record_id, change.path) for change in changes})
+    ):
         raise RemoteProtocolError("transaction changes one path twice")  # TXN-1
     return Transaction(dot, stamp, past, changes)
 

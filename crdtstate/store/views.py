@@ -2,7 +2,7 @@
 
 The value of the life cell names the type; a plain key's content is in it too, so that a plain key
 is one cell. First byte of a life value: 0 register, 1 register with an expiry time (8 bytes of
-milliseconds), 2 map, 3 set, 4 counter, 5 flag, 6 bounded counter.
+milliseconds), 2 map, 3 set, 4 counter, 5 flag, 6 bounded counter, 7 object.
 
 The types over cells:
     map      nested paths of a document (crdtstate.store.document)
@@ -10,6 +10,7 @@ The types over cells:
     counter  "=origin" -> that origin's total           value = sum
     flag     "!on" -> true                              enable-wins
     bounded  "+i" granted to i, ">i" "j" given by i to j, "-i" taken by i   escrow [BDF15]
+    object   cells by schema, read by the resource API alone (crdtstate.kube.cells)
 """
 
 from typing import Any, NamedTuple, final
@@ -23,8 +24,8 @@ from crdtstate.store.document import unflatten
 
 __all__ = ["Life", "View", "decode_life", "encode_life", "life_of", "view_of"]
 
-REGISTER, EXPIRING, MAP, SET, COUNTER, FLAG, BOUNDED = range(7)
-TYPE_NAMES = ("register", "register", "map", "set", "counter", "flag", "bounded")
+REGISTER, EXPIRING, MAP, SET, COUNTER, FLAG, BOUNDED, OBJECT = range(8)
+TYPE_NAMES = ("register", "register", "map", "set", "counter", "flag", "bounded", "object")
 UNKNOWN_TYPE = "unknown"
 
 

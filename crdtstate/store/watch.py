@@ -16,10 +16,16 @@ from typing import NamedTuple, final
 from crdtstate.errors import CompactedError, InvalidError
 from crdtstate.store.index import read_events, read_log, read_revision
 from crdtstate.store.ports import Snapshot
-from crdtstate.store.reading import Entry, find_view
+from crdtstate.store.reading import USER_KEYS, Entry, find_view
+from crdtstate.store.table import prefix_end
 from crdtstate.store.transaction import split_record_id
 
-__all__ = ["Change", "Chunk", "format_revision", "parse_revision", "read_changes"]
+__all__ = [
+    "Change", "Chunk", "Touched", "format_revision", "parse_revision", "read_changes",
+    "read_touched",
+]  # fmt: skip
+
+_USER_KEYS_STOP = b"\xff"  # No key in UTF-8 has this byte.
 
 
 @final
@@ -63,11 +69,21 @@ def parse_revision(text: str, origin: int) -> int:
     return int(number)
 
 
-def read_changes(snapshot: Snapshot, since: int, prefix: bytes, limit: int, wall_ms: int) -> Chunk:
-    """Return what changed after `since`, in at most about `limit` transactions.
+@final
+class Touched(NamedTuple):
+    """The keys touched up to and including `revision`, each with its last revision."""
+
+    revision: int
+    keys: dict[bytes, int]
+
+
+def read_touched(snapshot: Snapshot, since: int, first: bytes, stop: bytes, limit: int) -> Touched:
+    """Return which keys, first <= key < stop, were touched after `since`.
+
+    Reads at most about `limit` transactions.
 
     Raises: CompactedError when `since` is below the log's floor or beyond its end.
-    Cost: O(transactions read); the changes cost a read each when they are taken.
+    Cost: O(transactions read).
     """
     revision, floor = read_revision(snapshot)
     if since < floor:
@@ -92,9 +108,20 @@ def read_changes(snapshot: Snapshot, since: int, prefix: bytes, limit: int, wall
             for _, (touched, _) in read_events(snapshot, origin, seq, seq):
                 for record_id in touched:
                     key = split_record_id(record_id)[0]
-                    if key.startswith(prefix) and key[0] >= 0x20:
+                    if first <= key < stop:
                         latest[key] = number
-    return Chunk(upto, _changes(snapshot, latest, wall_ms))
+    return Touched(upto, latest)
+
+
+def read_changes(snapshot: Snapshot, since: int, prefix: bytes, limit: int, wall_ms: int) -> Chunk:
+    """Return what changed of the users' keys after `since`, in at most about `limit` transactions.
+
+    Raises: CompactedError when `since` is below the log's floor or beyond its end.
+    Cost: O(transactions read); the changes cost a read each when they are taken.
+    """
+    stop = prefix_end(prefix) if prefix else _USER_KEYS_STOP
+    touched = read_touched(snapshot, since, max(prefix, USER_KEYS), stop, limit)
+    return Chunk(touched.revision, _changes(snapshot, touched.keys, wall_ms))
 
 
 def _changes(snapshot: Snapshot, latest: dict[bytes, int], wall_ms: int) -> Iterator[Change]:

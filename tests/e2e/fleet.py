@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -31,11 +31,15 @@ def until(condition: Callable[[], Any], what: str, deadline_s: float = START_S) 
     return time.monotonic() - began
 
 
-def free_plans(count: int, path: Path, *, dev: bool = True) -> list[Plan]:
-    """Return plans whose ports are free."""
+def free_plans(
+    count: int, path: Path, *, dev: bool = True, without: Sequence[str] = ("all",)
+) -> list[Plan]:
+    """Return plans whose ports are free; by default nothing runs inside the peers."""
     rng = random.Random()
     for _ in range(50):
-        plans = plan_peers(count, rng.randrange(20_000, 32_000, 100), path, dev=dev)
+        plans = plan_peers(
+            count, rng.randrange(20_000, 32_000, 100), path, dev=dev, without=without
+        )
         try:
             check_ports(plans)
         except InvalidError:
@@ -47,14 +51,21 @@ def free_plans(count: int, path: Path, *, dev: bool = True) -> list[Plan]:
 class Fleet:
     """Some peers, all of which know of each other."""
 
-    def __init__(self, path: Path, count: int = 3, *, more: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        count: int = 3,
+        *,
+        more: Iterable[str] = (),
+        without: Sequence[str] = ("all",),
+    ) -> None:
         self.path = path
         self.plans = {
             plan.name: Plan(
                 plan.name, plan.host, plan.api_port, plan.gossip_port, plan.data,
                 (*plan.arguments, *more),
             )
-            for plan in free_plans(count, path)
+            for plan in free_plans(count, path, without=without)
         }  # fmt: skip
         self.children: dict[str, Child] = {}
         self._clients: dict[str, Client] = {}

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 import yaml
@@ -81,29 +80,28 @@ def interruptible() -> Iterator[None]:
 
 @pytest.mark.usefixtures("interruptible")
 def test_watch(peers: Fleet) -> None:
+    seen_it = threading.Event()
+
     def write() -> None:
-        peers.client("b").put("w/1", "one")
-        peers.client("b").delete("w/1")
+        while not seen_it.wait(0.2):  # Until it is seen: the watch may open after the first.
+            peers.client("b").put("w/1", "one")
+            peers.client("b").delete("w/1")
 
     command = [sys.executable, "-m", "crdtstate", "-s", peers.url("a"), "kv", "watch", "w/"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
         try:
-            until(lambda: "watches 1.0" in metrics(peers), "the watch is open")
             threading.Thread(target=write).start()
             assert watching.stdout is not None
             seen = [watching.stdout.readline().split()]
             while seen[-1][0] != "DELETE":
                 seen.append(watching.stdout.readline().split())
+            seen_it.set()
             watching.send_signal(signal.SIGINT)
             assert watching.wait(10) == 130
         finally:
+            seen_it.set()
             watching.kill()
     assert seen[-1] == ["DELETE", "w/1"]
-
-
-def metrics(peers: Fleet) -> str:
-    with urlopen(peers.url("a") + "/metrics") as answer:
-        return str(answer.read().decode())
 
 
 def test_apply_and_get(run: Run, tmp_path: Path) -> None:
@@ -140,6 +138,21 @@ def test_the_cluster(run: Run, peers: Fleet, tmp_path: Path) -> None:
     assert "is not empty" in run("restore", str(tmp_path / "copy"), str(tmp_path / "new"), code=1)
     assert "is not a backup" in run("restore", str(tmp_path), str(tmp_path / "x"), code=1)
     assert "nobody" in run("forget", "nobody", "--yes", code=3)
+
+
+def test_kubeconfig(run: Run, peers: Fleet, tmp_path: Path) -> None:
+    until(lambda: "b" in servers_of(run("kubeconfig")), "a knows where b's API is")
+    servers = servers_of(run("kubeconfig"))
+    assert servers == {"crdtstate": peers.url("a"), "a": peers.url("a"), "b": peers.url("b")}
+
+    path = tmp_path / "kubeconfig"
+    told = run("kubeconfig", "-o", str(path), server="b")
+    assert told == f"export KUBECONFIG={path}\n"
+    assert servers_of(path.read_text())["crdtstate"] == peers.url("b")
+
+
+def servers_of(text: str) -> dict[str, str]:
+    return {c["name"]: c["cluster"]["server"] for c in yaml.safe_load(text)["clusters"]}
 
 
 def test_faults_and_keys(run: Run, peers: Fleet) -> None:

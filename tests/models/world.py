@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from crdtstate.crdt.codec import decode_record, encode_record
 from crdtstate.crdt.dots import Dot, covers
-from crdtstate.crdt.record import LIFE, Path, Record, true_conflicts
+from crdtstate.crdt.record import LIFE, Path, Record
 from crdtstate.errors import CrdtstateError
 from crdtstate.replica.expiry import Expiry
 from crdtstate.sim.oracle import Oracle
@@ -21,6 +21,7 @@ from crdtstate.storage.memory import MemoryDisk, MemoryStorage
 from crdtstate.store import catchup
 from crdtstate.store import operations as ops
 from crdtstate.store.catchup import BelowFloor, End, Joiner, serve_pull, serve_repair
+from crdtstate.store.conflicts import holds_conflict, is_readable
 from crdtstate.store.fingerprint import print_of
 from crdtstate.store.ports import Family, Snapshot
 from crdtstate.store.store import Store, StoreConfig
@@ -83,7 +84,8 @@ class Peer:
         return [encode_frame(self.origin, at, some) for at, some in parts if some]
 
     def records(self) -> dict[bytes, bytes]:
-        """Return the table as the writer sees it."""
+        """Return the table as the writer sees it, with the vector that goes with it."""
+        self.store.settle()
         table = self.store.table
         found = {key[1:]: value for key, value in self.storage.scan(b"r", b"s")}
         for layer in (table._in_flight, table._open):
@@ -95,6 +97,9 @@ class Peer:
 
 class World:
     """All peers, the wire between them, and the oracle."""
+
+    settling = 0.7
+    """How often a check ends an open transaction first; else it is put off."""
 
     def __init__(self, rng: Random, *, repair: bool, peers: int = 3) -> None:
         self.rng, self.repair = rng, repair
@@ -111,6 +116,13 @@ class World:
         self.held_before: dict[str, set[tuple[bytes, Path, Dot]]] = {}
 
     def _introduce(self, peer: Peer) -> None:
+        enter = peer.store.enter
+
+        def observed(seq: int, body: bytes) -> None:
+            enter(seq, body)
+            self._note_own(peer, seq, body)
+
+        setattr(peer.store, "enter", observed)  # noqa: B010 - where all ways to commit meet.
         peer.store.resolve_member = lambda name: next(
             (p.origin for p in self.peers if p.name == name), None
         )
@@ -137,7 +149,6 @@ class World:
             self.pull(peer, rng.choice(self.peers))
         elif roll < 0.93:
             Expiry(peer.store).tick(self.wall_ms(peer))
-            self._note_own(peer)
         elif roll < 0.95:
             self.crash(peer)
         elif roll < 0.96:
@@ -178,22 +189,15 @@ class World:
         """Submit a transaction and tell the oracle."""
         with suppress(CrdtstateError):
             peer.store.submit(operations, [], self.wall_ms(peer))
-        self._note_own(peer)
 
-    def _note_own(self, peer: Peer) -> None:
-        """Tell the oracle of an own transaction that has just been committed."""
-        store = peer.store
-        known = peer.pending[-1][1] if peer.pending else store.outbox_first - 1
-        last = store.outbox_first + len(store.outbox) - 1
-        if not store.outbox or (peer.pending and known == last):
-            return
-        assert last == (peer.pending[-1][1] + 1 if peer.pending else store.outbox_first)
-        frame = decode_frame(encode_frame(peer.origin, last, [store.outbox[-1]]))
-        past = {**store.vector, peer.origin: last - 1}
-        transaction = frame.transaction(last)
+    def _note_own(self, peer: Peer, seq: int, body: bytes) -> None:
+        """Tell the oracle of an own transaction that is being committed."""
+        assert seq == peer.store.vector.get(peer.origin, 0) + 1
+        past = dict(peer.store.vector)
+        transaction = decode_frame(encode_frame(peer.origin, seq, [body])).transaction(seq)
         self._check_intent(transaction, past)
         self.oracle.add(transaction, past)
-        peer.pending.append((peer.origin, last))
+        peer.pending.append((peer.origin, seq))
 
     def _check_intent(self, transaction: Transaction, past: dict[int, int]) -> None:
         """What no state can show: an update leaves the life cell alone, a new life is a new id."""
@@ -283,6 +287,9 @@ class World:
 
     def check(self, peer: Peer) -> None:
         """Compare one peer with the oracle, and what it keeps with what it keeps it about."""
+        if self.rng.random() > self.settling:
+            return  # Let the open transaction grow.
+        peer.store.settle()
         store, found = peer.store, peer.records()
         wanted = self.oracle.state(store.vector)
         decoded = {record_id: decode_record(data) for record_id, data in found.items()}
@@ -333,6 +340,7 @@ class World:
 
     def finish(self) -> None:
         """Let everybody meet: all become equal, and nothing is held."""
+        self.settling = 1.0
         for _ in range(3):
             for peer in self.peers:
                 self.flush(peer)
@@ -364,10 +372,10 @@ class World:
 
 def conflicting(records: dict[bytes, Record]) -> set[bytes]:
     """Return the ids that hold a conflict: by value, by lost life, by two lives at once."""
-    found = {r for r, record in records.items() if LIFE not in record or true_conflicts(record)}
+    found = {r for r, record in records.items() if holds_conflict(record)}
     lives: dict[bytes, list[bytes]] = {}
     for record_id, record in records.items():
-        if LIFE in record:
+        if is_readable(record):
             lives.setdefault(split_record_id(record_id)[0], []).append(record_id)
     return found.union(*(ids for ids in lives.values() if len(ids) > 1))
 

@@ -5,6 +5,7 @@ from tests.zoo import (
     planted_disks,
     planted_exchange,
     planted_network,
+    planted_objects,
     planted_services,
 )
 from tests.zoo.bugs import ZOO
@@ -15,5 +16,6 @@ __all__ = [
     "planted_disks",
     "planted_exchange",
     "planted_network",
+    "planted_objects",
     "planted_services",
 ]

@@ -12,12 +12,12 @@ from typing import Any, final
 
 import pytest
 
-__all__ = ["HISTORIES", "REPAIRS", "SIMULATOR", "TEST", "ZOO", "Bug", "Patch", "bug"]
+__all__ = ["HISTORIES", "OBJECTS", "REPAIRS", "SIMULATOR", "TEST", "ZOO", "Bug", "Patch", "bug"]
 
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]
 HISTORIES, REPAIRS, SIMULATOR = "histories", "histories, repair on", "simulator"
-TEST = "a test"
+OBJECTS, TEST = "histories of an object", "a test"
 
 
 @final

@@ -16,9 +16,10 @@ import pytest
 from crdtstate.sim.campaign import quiet_logs
 from crdtstate.sim.plan import draw_plan
 from crdtstate.sim.run import run_seed
+from tests.models.object_histories import play_objects
 from tests.models.world import schedule
 from tests.zoo.all_bugs import ZOO
-from tests.zoo.bugs import REPAIRS, SIMULATOR, TEST, Bug
+from tests.zoo.bugs import OBJECTS, REPAIRS, SIMULATOR, TEST, Bug
 
 __all__ = ["Found", "hunt"]
 
@@ -53,7 +54,8 @@ class Found(NamedTuple):
 def hunt(name: str, budget_s: float | None = None) -> Found:
     """Run seed after seed until the bug shows, or its budget is spent."""
     bug = ZOO[name]
-    look = {SIMULATOR: _in_simulator, TEST: _in_test}.get(bug.instrument, _in_histories)
+    looks = {SIMULATOR: _in_simulator, OBJECTS: _in_objects, TEST: _in_test}
+    look = looks.get(bug.instrument, _in_histories)
     quiet_logs()
     started, seeds, spent = time.process_time(), 0, 0.0
     while spent < (budget_s or bug.cpu_s_max):
@@ -70,6 +72,17 @@ def _in_histories(bug: Bug, seed: int, patch: pytest.MonkeyPatch) -> str | None:
     bug.plant(patch)
     try:
         schedule(Random(seed), repair=bug.instrument == REPAIRS)
+    except AssertionError:
+        return "oracle"
+    except Exception as error:  # noqa: BLE001 - however it shows itself.
+        return type(error).__name__
+    return None
+
+
+def _in_objects(bug: Bug, seed: int, patch: pytest.MonkeyPatch) -> str | None:
+    bug.plant(patch)
+    try:
+        play_objects(Random(seed), repair=seed % 2 == 1)
     except AssertionError:
         return "oracle"
     except Exception as error:  # noqa: BLE001 - however it shows itself.

@@ -1,1 +1,1 @@
-"""The Kubernetes resource API over one peer's store."""
+"""The Kubernetes resource API of one peer, so that unmodified clients work against it."""

@@ -29,7 +29,10 @@ def free_port() -> int:
 async def running_peer(path: Path, **flags: Any) -> AsyncIterator[tuple[Peer, str]]:
     """Give a started peer and its URL."""
     api = f"127.0.0.1:{free_port()}"
-    given = {"name": "a", "data": str(path), "api": api, "gossip": f"127.0.0.1:{free_port()}"}
+    given: dict[str, Any] = {
+        "name": "a", "data": str(path), "api": api, "gossip": f"127.0.0.1:{free_port()}",
+        "without": ("all",),  # The peer alone: controllers would write beside the test.
+    }  # fmt: skip
     peer = Peer(load_config(None, given | flags))
     await peer.start()
     try:

@@ -240,8 +240,9 @@ async def test_a_token_file_locks_all_but_probes(tmp_path: Path) -> None:
             assert answer.status == 200
 
 
+@pytest.mark.parametrize("step", ["stage", "sync"])
 async def test_after_a_storage_failure_nothing_is_acknowledged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DRV-1: a full disk is said, the peer stops serving, and what was acknowledged is there."""
     async with running_peer(tmp_path) as (peer, url), http() as session:
@@ -249,10 +250,10 @@ async def test_after_a_storage_failure_nothing_is_acknowledged(
             pass
         assert peer.driver is not None
 
-        def full(_self: object, _batch: object) -> None:
+        def full(*_: object) -> None:
             raise StorageError(f"disk of {tmp_path} is full", code="storage_full")
 
-        monkeypatch.setattr(type(peer.driver.storage), "write", full)
+        monkeypatch.setattr(type(peer.driver.storage), step, full)
         for _ in range(2):
             async with session.put(f"{url}/kv/k", data=b"2") as answer:
                 found = (await answer.json())["error"]
@@ -321,3 +322,15 @@ async def test_a_status_check_reads_no_record(
         assert reads == []
         async with session.get(f"{url}/kv/k1"):
             assert set(reads) == {"get"}
+
+
+async def test_the_token_of_each_write_covers_it(tmp_path: Path) -> None:
+    """API-3, on the short way: an answer is made before the batch's revision is announced."""
+    async with running_peer(tmp_path) as (peer, url), http() as session:
+        assert peer.driver is not None
+        origin, headers = peer.driver.origin, dict[str, str]()
+        for n in range(20):
+            async with session.put(f"{url}/kv/k", data=str(n), headers=headers) as answer:
+                headers = {"Crdtstate-Token": answer.headers["Crdtstate-Token"]}
+            told = decode_token(headers["Crdtstate-Token"])
+            assert told[origin] == peer.driver.replica.store.vector[origin]

@@ -42,6 +42,29 @@ def test_a_batch_is_seen_whole_and_only_after_it_was_written(storage: Storage) -
     assert (storage.get(b"a"), storage.get(b"b")) == (b"3", b"2")
 
 
+def test_what_is_staged_is_seen_by_nobody_until_it_is_synced(storage: Storage) -> None:
+    """STO-2: point reads, scans and snapshots that begin in between, and take turns."""
+    write(storage, a="1", b="1", c="1")
+    batch = storage.batch()
+    batch.put(b"b", b"2")
+    batch.delete(b"c")
+    batch.put(b"d", b"2")
+
+    storage.stage(batch)
+    snapshot = storage.snapshot()
+    first, second = storage.scan(b"a", b"z"), snapshot.scan(b"a", b"z")
+    seen = [next(first), next(second), next(first), storage.get(b"b"), next(first)]
+    between = [next(second), storage.get(b"d"), storage.get(b"c"), snapshot.get(b"a")]
+    storage.sync()
+
+    assert seen == [(b"a", b"1"), (b"a", b"1"), (b"b", b"1"), b"1", (b"c", b"1")]
+    assert between == [(b"b", b"1"), None, b"1", b"1"]
+    assert list(second) == [(b"c", b"1")]
+    assert next(iter(snapshot.scan(b"a", b"z", reverse=True))) == (b"c", b"1")
+    snapshot.close()
+    assert list(storage.scan(b"a", b"z")) == [(b"a", b"1"), (b"b", b"2"), (b"d", b"2")]
+
+
 def test_scans_are_in_byte_order_and_leave_out_the_end(storage: Storage) -> None:
     write(storage, a="1", ab="2", b="3", c="4")
     assert list(storage.scan(b"a", b"c")) == [(b"a", b"1"), (b"ab", b"2"), (b"b", b"3")]

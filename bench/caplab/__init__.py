@@ -1,0 +1,1 @@
+"""The laboratory: the same workload and the same faults against a real etcd and against ours."""

@@ -1,0 +1,1 @@
+"""What a history says: pure functions, each with planted violations in its tests."""

@@ -1,0 +1,1 @@
+"""How the load speaks to each system: one interface, an adapter for each."""

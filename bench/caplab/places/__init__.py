@@ -1,0 +1,1 @@
+"""Where members live and how their links are cut."""

@@ -1,0 +1,1 @@
+"""The page that a results file makes: pure functions of the JSON."""

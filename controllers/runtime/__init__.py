@@ -1,0 +1,1 @@
+"""What every controller needs: queue, caches, ownership, views. See docs/controllers.md."""
