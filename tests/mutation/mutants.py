@@ -196,9 +196,9 @@ def _constant(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _return(node: ast.AST) -> Iterator[ast.AST]:
-    if not isinstance(node, ast.Return) or node.value is None:
-        return
-    if not (isinstance(node.value, ast.Constant) and node.value.value is None):
+    value = getattr(node, "value", None)
+    nothing = isinstance(value, ast.Constant) and value.value is None
+    if isinstance(node, ast.Return) and node.value is not None and not nothing:
         yield ast.Return(ast.Constant(None))
 
 

@@ -52,8 +52,7 @@ def main() -> int:
                   file=sink, flush=True)  # fmt: skip
         left_s = (time.time() - began) / done * (len(mutants) - done)
         progress = f"{done}/{len(mutants)}, {len(survived)} survived, {left_s / 60:.0f} min left"
-        sys.stderr.write(f"\r{progress}\033[K")
-        sys.stderr.flush()
+        print(f"\r{progress}\033[K", end="", file=sys.stderr, flush=True)  # noqa: T201
 
     judge(mutants, note)
     print("\n".join(survived))  # noqa: T201
