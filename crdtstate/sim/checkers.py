@@ -247,11 +247,7 @@ class Checkers:
                 past = self._past[origin, last]
                 require(
                     covers_all(vector, past), "STR-1",
-<<<<<<< HEAD
-                    f"{host.name} has {(origin, last)} and {vector}, not its past {past}",
-=======
                     f"{host.name} has {(origin, last)}, and of its past {vector}, not {past}",
->>>>>>> main
                 )  # fmt: skip
         view.vector = vector
         for record_id in touched:
