@@ -2,7 +2,7 @@
 
     python -m bench.caplab.run [quick|full|tiny] [--only TEXT] [--out FOLDER] [--loopback]
 
-Writes FOLDER/caplab-DATE.json and, beside it, the page that it makes.
+Writes FOLDER/caplab-MATRIX.json and, beside it, the page that it makes.
 """
 
 import argparse
@@ -114,7 +114,7 @@ def main() -> None:
     )  # fmt: skip
     run(matrix, given.etcd, results, console, inside=inside)
     given.out.mkdir(parents=True, exist_ok=True)
-    out = given.out / f"caplab-{results.date}.json"
+    out = given.out / f"caplab-{results.matrix}.json"
     out.write_bytes(encode(results))
     show(results, console)
     for written in (out, *write(out)):

@@ -1,6 +1,6 @@
 """EDGE: from a results file to its page, beside it.
 
-python -m bench.caplab.report.page bench/results/caplab-DATE.json
+python -m bench.caplab.report.page bench/results/caplab-quick.json
 """
 
 import sys
