@@ -85,7 +85,7 @@ class Driver:
             ev.Persist: self._perform_persist,
             ev.Send: self._send,
             ev.RevisionDurable: self._perform_revision,
-            ev.WakeAt: self._perform_wake,
+            ev.WakeAt: lambda effect: self._wake_at(effect.at_ms),
             ev.RunAgain: self._run_again,
             ev.NewIdentity: self._perform_identity,
             ev.Forgotten: self._perform_forgotten,
@@ -121,7 +121,12 @@ class Driver:
             if isinstance(event, ev.Submit | ev.Wait | ev.Forget):
                 self._settle(event.request, self._refusal())
             return
-        for effect in self.replica.step(self.now_ms(), self.wall_ms(), event):
+        try:
+            effects = self.replica.step(self.now_ms(), self.wall_ms(), event)
+        except StorageError as error:  # The disk's thread knows before the loop is told.
+            self._fail(error)
+            return
+        for effect in effects:
             self._performers[type(effect)](effect)
 
     def _perform_reply(self, effect: ev.Reply) -> None:
@@ -136,9 +141,6 @@ class Driver:
         self._wake()
         if self._links is not None:
             self._links.digest_changed()
-
-    def _perform_wake(self, effect: ev.WakeAt) -> None:
-        self._wake_at(effect.at_ms)
 
     def _perform_identity(self, effect: ev.NewIdentity) -> None:
         self._start(self._new_identity(effect.reason))
@@ -164,10 +166,10 @@ class Driver:
             self._outgoing.send(name, payloads)
 
     def _committed(self, error: StorageError | None) -> None:
-        if error is not None:
-            self._fail(error)
-        else:
+        if error is None:
             self.step(ev.Durable())
+        elif self.failure is None:
+            self._fail(error)
 
     def _fail(self, error: StorageError) -> None:
         """DRV-1: fail-stop. What was not acknowledged may or may not be on disk."""

@@ -19,7 +19,7 @@ from typing import Any, final
 import msgspec
 
 from crdtstate.crdt.dots import covers_all
-from crdtstate.errors import CrdtstateError, NotFoundError, UnavailableError
+from crdtstate.errors import CrdtstateError, NotFoundError, StorageError, UnavailableError
 from crdtstate.replica import events as ev
 from crdtstate.replica.antientropy import AntiEntropy
 from crdtstate.replica.batches import Batch, Wanted
@@ -111,7 +111,7 @@ class Replica:
     # -- the one mutating method ---------------------------------------------------------------
 
     def step(self, now_ms: int, wall_ms: int, event: ev.Input) -> list[ev.Effect]:
-        """Take one input. Cost: bounded by the input's own size."""
+        """Take one input. Raises: StorageError, then only `abandon`. Cost: as the input's size."""
         self._now_ms, self._wall_ms = now_ms, wall_ms
         if self._started_ms is None:
             self._started_ms = now_ms
@@ -163,8 +163,8 @@ class Replica:
 
     def _drain_backlog(self, effects: list[ev.Effect]) -> None:
         """Take again what was queued; what still has to wait is queued again, in order."""
-        queued, self._backlog = self._backlog, deque()
-        for event in queued:
+        for _ in range(len(self._backlog)):
+            event = self._backlog.popleft()
             if type(event) is ev.PeerMessage:
                 self._take_payload(event, effects)
             else:
@@ -193,6 +193,11 @@ class Replica:
                 self._replies.append((event.request, self._forget(event.name)))
                 return
             committed = self.store.submit(event.operations, event.preconditions, self._wall_ms)
+        except StorageError:
+            self._backlog.append(
+                event
+            )  # What is half done stays so: `abandon` is all that is left.
+            raise
         except CrdtstateError as error:
             effects.append(ev.Reply(event.request, error))
             return
@@ -341,9 +346,8 @@ class Replica:
         if self.config.clean or self._is_alone() or self.store.origin not in self.store.vector:
             self.standing.confirm()
         else:
-            self.standing.doubt(
-                "the last life did not end in order and no peer can say how it ended"
-            )
+            why = "the last life did not end in order and no peer can say how it ended"
+            self.standing.doubt(why)
 
     def _next_wake_ms(self) -> int:
         trimming = self.store.index.entries > self.config.store.event_entries_max

@@ -12,7 +12,7 @@ has ended readers see the instant before the write (STO-2). After any failure ev
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, final
 
@@ -74,11 +74,18 @@ class _Batch:
 class _Instant:
     """One state: a RocksDB iterator, and who has put it where it is."""
 
-    __slots__ = ("cursor", "user")
+    __slots__ = ("_fail", "cursor", "user")
 
-    def __init__(self, cursor: Any) -> None:
-        self.cursor = cursor
+    def __init__(self, cursor: Any, fail: Callable[[Exception], StorageError]) -> None:
+        self.cursor, self._fail = cursor, fail
         self.user: object = None
+
+    def check(self) -> None:
+        """Tell the end of what is there from a page that cannot be read: to a cursor both are."""
+        try:
+            self.cursor.status()
+        except Exception as error:
+            raise self._fail(error) from error
 
 
 @final
@@ -102,7 +109,9 @@ class _View:
         assert instant is not None, "STO-3"
         cursor, instant.user = instant.cursor, None
         cursor.seek(key)
-        if cursor.valid() and cursor.key() == key:
+        if not cursor.valid():
+            instant.check()
+        elif cursor.key() == key:
             value: bytes = cursor.value()
             return value
         return None
@@ -131,6 +140,7 @@ class _View:
                 instant.user = me
                 cursor.seek(key)
             move()
+        instant.check()
 
     def close(self) -> None:
         """Let go of the files that only this view needs."""
@@ -148,7 +158,6 @@ class RocksStorage:
         self._closed = False
         self._shown: _Instant | None = None  # What readers see while a batch is staged.
         self._unsynced = rocksdict.WriteOptions()
-        self.latest = raw.get
 
     @classmethod
     def open(cls, path: Path) -> "RocksStorage":
@@ -174,7 +183,7 @@ class RocksStorage:
         assert isinstance(batch, _Batch)
         self._check()
         try:
-            self._shown = _Instant(self._raw.iter())
+            self._shown = self._instant()
             self._raw.write(batch.raw, self._unsynced)
         except Exception as error:
             self._failure = _write_error(self._path, str(error))
@@ -205,22 +214,34 @@ class RocksStorage:
     def get(self, key: bytes) -> bytes | None:
         """Return the durable value."""
         shown = self._shown
-        if shown is None:
+        return self.latest(key) if shown is None else _View(shown).get(key)
+
+    def latest(self, key: bytes) -> bytes | None:
+        """Return the value with the staged batch in it. Raises: StorageError, for ever after."""
+        try:
             value: bytes | None = self._raw.get(key)
-            return value
-        return _View(shown).get(key)
+        except Exception as error:
+            raise self._read_failed(error) from error
+        return value
+
+    def _read_failed(self, error: Exception) -> StorageError:
+        self._failure = _read_error(self._path, str(error))
+        return self._failure
 
     def scan(
         self, start: bytes, stop: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         """Yield pairs of one instant."""
         self._check()
-        return _View(self._shown or _Instant(self._raw.iter())).scan(start, stop, reverse=reverse)
+        return _View(self._shown or self._instant()).scan(start, stop, reverse=reverse)
+
+    def _instant(self) -> _Instant:
+        return _Instant(self._raw.iter(), self._read_failed)
 
     def snapshot(self) -> Snapshot:
         """Return the state after the last durable batch."""
         self._check()
-        return _View(self._shown or _Instant(self._raw.iter()))
+        return _View(self._shown or self._instant())
 
     def checkpoint(self, path: str) -> None:
         """Write a consistent copy, hard-linked where the file system allows it."""
@@ -247,12 +268,17 @@ def _open_error(path: Path, reason: str) -> StorageError:
     lowered = reason.lower()
     if "lock" in lowered and ("held" in lowered or "resource temporarily" in lowered):
         return StorageError(f"database {path} is in use by another process: {reason}")
+    return _read_error(path, reason, "opened")
+
+
+def _read_error(path: Path, reason: str, done: str = "read") -> StorageError:
+    lowered = reason.lower()
     if any(word in lowered for word in ("corrupt", "checksum", "invalid argument", "mismatch")):
         return CorruptStorageError(
             f"database {path} is corrupt: {reason}. Move the data directory away and start again: "
             "the peer refills from the others under a new identity"
         )
-    return StorageError(f"database {path} cannot be opened: {reason}")
+    return StorageError(f"database {path} cannot be {done}: {reason}")
 
 
 def _write_error(path: Path, reason: str) -> StorageError:

@@ -8,7 +8,6 @@ import pytest
 from crdtstate.sim.campaign import Totals, run_seeds
 
 BLOCKS, BLOCK = 8, 48
-OPEN = {337: "SEC with two clones, 109 s in: not understood; see docs/simulator.md"}
 _totals = Totals()
 
 
@@ -19,9 +18,6 @@ def test_no_seed_breaks_a_promise(block: int, figure: Callable[[str], None]) -> 
         range(block * BLOCK, (block + 1) * BLOCK), processes=min(4, os.cpu_count() or 1)
     ):
         _totals.add(verdict)
-        if verdict.seed in OPEN:
-            figure(f"simulator: seed {verdict.seed} is open: {verdict.violation}")
-            continue
         assert verdict.violation is None, (
             f"crdtstate sim replay {verdict.seed}: {verdict.violation}"
         )

@@ -240,7 +240,7 @@ async def test_a_token_file_locks_all_but_probes(tmp_path: Path) -> None:
             assert answer.status == 200
 
 
-@pytest.mark.parametrize("step", ["stage", "sync"])
+@pytest.mark.parametrize("step", ["latest", "stage", "sync"])
 async def test_after_a_storage_failure_nothing_is_acknowledged(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,8 +254,8 @@ async def test_after_a_storage_failure_nothing_is_acknowledged(
             raise StorageError(f"disk of {tmp_path} is full", code="storage_full")
 
         monkeypatch.setattr(type(peer.driver.storage), step, full)
-        for _ in range(2):
-            async with session.put(f"{url}/kv/k", data=b"2") as answer:
+        for number in range(2):
+            async with session.put(f"{url}/kv/new{number}", data=b"2") as answer:
                 found = (await answer.json())["error"]
                 assert (answer.status, found["code"]) == (503, "storage_failed")
                 assert "is full" in found["message"]

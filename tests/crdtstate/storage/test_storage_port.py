@@ -1,13 +1,13 @@
 """One suite for both storages: RocksDB and its twin in memory."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from crdtstate.errors import StorageError
+from crdtstate.errors import CorruptStorageError, StorageError
 from crdtstate.storage.memory import MemoryDisk, MemoryStorage, PowerCut
 from crdtstate.storage.rocks import RocksStorage
 from crdtstate.store.ports import Storage
@@ -192,3 +192,30 @@ def test_a_corrupt_database_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(StorageError) as caught:
         RocksStorage.open(path)
     assert str(path) in caught.value.message
+
+
+@pytest.mark.parametrize("read", ["latest", "get", "scan", "reverse", "view"])
+def test_a_page_that_cannot_be_read_is_no_absence(read: str, tmp_path: Path) -> None:
+    """What a garbled page held is not gone: the reader is told, and nothing is written after it."""
+    storage = RocksStorage.open(tmp_path / "db")
+    rng = Random(1)
+    write(storage, **{f"k{n:04}": rng.randbytes(100).hex() for n in range(2_000)})
+    storage.close()
+    RocksStorage.open(tmp_path / "db").close()  # The log becomes a table.
+    table = max((tmp_path / "db").glob("*.sst"), key=lambda path: path.stat().st_size)
+    data = bytearray(table.read_bytes())
+    data[100:-20_000] = bytes(len(data) - 20_100)
+    table.write_bytes(data)
+    storage = RocksStorage.open(tmp_path / "db")
+    look: dict[str, Callable[[], object]] = {
+        "latest": lambda: storage.latest(b"k0100"),
+        "get": lambda: storage.get(b"k0100"),
+        "scan": lambda: list(storage.scan(b"k", b"l")),
+        "reverse": lambda: list(storage.scan(b"k", b"l", reverse=True)),
+        "view": lambda: storage.snapshot().get(b"k0100"),
+    }
+
+    with pytest.raises(CorruptStorageError, match=r"is corrupt: .* Move the data directory away"):
+        look[read]()
+    with pytest.raises(CorruptStorageError):
+        write(storage, another="1")
