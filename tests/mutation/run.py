@@ -39,6 +39,7 @@ def main() -> int:
     chosen = parser.parse_args()
     part, parts = map(int, chosen.shard.split("/"))
     mutants = [m for m in all_mutants() if chosen.only in m.name][part::parts]
+    Random("order").shuffle(mutants)  # What is done when it is stopped is a fair sample.
     began, done, survived = time.time(), 0, list[str]()
     sink = chosen.json.open("a") if chosen.json else None
 
