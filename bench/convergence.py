@@ -1,6 +1,6 @@
 """How soon, and for how many bytes, one write is everywhere: measure, fit, draw.
 
-    python -m bench.convergence            # measure again (half an hour), then draw
+    python -m bench.convergence            # measure again (a quarter of an hour), then draw
     python -m bench.convergence --draw     # only draw docs/experiments/ from the figures kept
 
 The figures are kept in bench/results/convergence.json; docs/experiments/0001-convergence.md says

@@ -276,9 +276,8 @@ class Replica:
 
     def _push(self, batch: Batch, effects: list[ev.Effect]) -> None:
         """Push the batch's own transactions, and in a large cluster also on what was news."""
-        push = bytes((Kind.PUSH,))
         frames = batch.frames(self.store.origin, self.config.push_bytes_max)
-        pushes = [(self.config.name, push + frame) for frame in frames]
+        pushes = [(self.config.name, bytes((Kind.PUSH,)) + frame) for frame in frames]
         members = len(self.members.members)
         if members <= PUSH_ALL_MAX:
             effects += [ev.Send(None, message) for _, message in pushes]
@@ -300,8 +299,8 @@ class Replica:
         last = 0
         for request, committed, replicas, deadline_ms in wanted:
             seq = committed.seq or self.shown.vector.get(origin, 0)
-            vector = {origin: seq} if seq else {}
-            self.waiters.add(request, vector, replicas, deadline_ms, committed)
+            own = {origin: seq} if seq else {}
+            self.waiters.add(request, own, replicas, deadline_ms, committed)
             last = max(last, seq)
         if wanted:
             effects += self.waiters.ask({origin: last} if last else {})
@@ -318,8 +317,7 @@ class Replica:
     # -- time and work in slices ---------------------------------------------------------------
 
     def _on_tick(self, _event: ev.Tick, effects: list[ev.Effect]) -> None:
-        assert self._started_ms is not None
-        age_ms = self._now_ms - self._started_ms
+        age_ms = self._now_ms - (self._started_ms or 0)
         standing = self.standing
         if not standing.confirmed and age_ms >= self.config.identity_check_ms:
             self._nobody_confirms()
