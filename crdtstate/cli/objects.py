@@ -111,13 +111,20 @@ def get(
             click.echo(_table_text(found, of, place, with_namespaces=all_namespaces))
             return
         if name is not None:
-            whole: dict[str, Any] | None = resources.get(of, name, place)
-            if whole is None:
+            one = resources.get(of, name, place)
+            if one is None:
                 raise NotFoundError(f'{of.name} "{name}" not found')
-        else:
-            items = resources.list(of, place, label_selector=selector).items
-            whole = {"apiVersion": "v1", "kind": "List", "items": list(items)}
+            emit(form, _unmanaged(one), str)
+            return
+        items = resources.list(of, place, label_selector=selector).items
+    whole = {"apiVersion": "v1", "kind": "List", "items": [_unmanaged(item) for item in items]}
     emit(form, whole, str)
+
+
+def _unmanaged(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the object without what people do not read, as kubectl shows it."""
+    metadata = {k: v for k, v in body["metadata"].items() if k != "managedFields"}
+    return {**body, "metadata": metadata}
 
 
 def _table_text(

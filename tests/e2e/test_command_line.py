@@ -141,6 +141,7 @@ def test_objects_are_applied_shown_and_deleted(run: Run, tmp_path: Path) -> None
     assert run("get", "cm", "-n", "nobody") == "no configmaps in namespace nobody\n"
     found = json.loads(run("get", "Deployment/web", "-o", "json"))
     assert (found["spec"]["replicas"], found["metadata"]["namespace"]) == (3, "default")
+    assert "managedFields" not in found["metadata"]
     assert yaml.safe_load(run("get", "ns", "-o", "yaml"))["kind"] == "List"
     assert run("kv", "list", "deployment", "--keys-only") == "", "objects are no keys"
     told = run("delete", "-f", str(path)).splitlines()
