@@ -4,7 +4,7 @@ They are the mistakes that published designs have made or warn of. The suite tha
 change must see each of them; a suite that cannot fail is worth nothing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from crdtstate.crdt import record as records
@@ -117,24 +117,25 @@ def some_records_with_the_whole_context(patch: Patch) -> None:
 def a_removal_takes_what_it_has_not_seen(patch: Patch) -> None:
     """Removal wins over a concurrent write below it."""
 
-    def apply_drop(record: Record, path: Path, _observed: Iterable[Dot]) -> None:
-        for place in [p for p in record if p[: len(path)] == path]:
+    def apply_drops(record: Record, drops: Mapping[Path, Iterable[Dot]]) -> None:
+        for place in [p for p in record if any(p[: len(path)] == path for path in drops)]:
             del record[place]
 
-    patch.setattr(store, "apply_drop", apply_drop)
+    patch.setattr(store, "apply_drops", apply_drops)
 
 
 @bug(HISTORIES)
 def a_removal_forgets_what_is_below(patch: Patch) -> None:
     """Removal of a path leaves its children."""
 
-    def apply_drop(record: Record, path: Path, observed: Iterable[Dot]) -> None:
-        gone = set(observed)
-        cell = {d: s for d, s in record.pop(path, {}).items() if d not in gone}
-        if cell:
-            record[path] = cell
+    def apply_drops(record: Record, drops: Mapping[Path, Iterable[Dot]]) -> None:
+        for path, observed in drops.items():
+            gone = set(observed)
+            cell = {d: s for d, s in record.pop(path, {}).items() if d not in gone}
+            if cell:
+                record[path] = cell
 
-    patch.setattr(store, "apply_drop", apply_drop)
+    patch.setattr(store, "apply_drops", apply_drops)
 
 
 @bug(HISTORIES)

@@ -34,6 +34,13 @@ def test_the_page_lists_the_zoo() -> None:
     assert sorted(listed()) == sorted(NAMES)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bug_can_be_planted(name: str) -> None:
+    """Those of the other two thirds, too: what they are planted in moves."""
+    with pytest.MonkeyPatch.context() as patch:
+        ZOO[name].plant(patch)
+
+
 @pytest.mark.parametrize("name", NAMES[THIRD::3])
 def test_a_planted_bug_is_found(name: str) -> None:
     found = hunt(name)
