@@ -28,7 +28,7 @@ types: $(VENV)/dev.stamp
 	$(BIN)/mypy
 
 layers: $(VENV)/dev.stamp
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 check: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -q -rs -m "not deep" -n 2 --dist loadfile

@@ -18,6 +18,8 @@ __all__ = [
     "Reach",
     "ResourceEvent",
     "ResourceList",
+    "ResourceRow",
+    "ResourceTable",
     "Status",
     "WriteResult",
 ]
@@ -228,3 +230,21 @@ class ResourceList:
     items: tuple[dict[str, Any], ...]
     resource_version: str
     """Where a watch of the same peer may start."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ResourceRow:
+    """One object as people are shown it."""
+
+    namespace: str | None
+    cells: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ResourceTable:
+    """Objects of one kind in the columns that the peer chose for it."""
+
+    columns: tuple[str, ...]
+    rows: tuple[ResourceRow, ...]

@@ -1,8 +1,4 @@
-"""Manifests as records: files to documents, documents to keys. No I/O but reading files.
-
-The key of a document is `kind[.group]/namespace/name`, in lower case as kubectl writes kinds, and
-without the version: v1 and v1beta1 of one object are one object.
-"""
+"""Manifests: files to documents. No I/O but reading files."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +10,7 @@ import yaml
 
 from crdtstate.errors import InvalidError, NotFoundError
 
-__all__ = ["Manifest", "key_of", "kind_prefix", "read_manifests"]
+__all__ = ["Manifest", "read_manifests"]
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -23,45 +19,17 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 @final
 @dataclass(frozen=True)
 class Manifest:
-    """One document, and where it came from."""
+    """One document, what it names, and where it came from."""
 
-    key: str
+    api_version: str
+    kind: str
+    name: str
+    namespace: str | None
     document: dict[str, Any]
     source: str
 
 
-def key_of(document: dict[str, Any], source: str, namespace: str = "default") -> str:
-    """Return the key of a document. Raises: InvalidError naming the source and the field."""
-    version, kind = document.get("apiVersion"), document.get("kind")
-    metadata = document.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
-    fields = {"apiVersion": version, "kind": kind, "metadata.name": name}
-    for field, value in fields.items():
-        if not isinstance(value, str) or not value:
-            raise InvalidError(f"{source}: {field} is {value!r}, not a text; it is needed")
-    assert isinstance(version, str)
-    assert isinstance(kind, str)
-    assert isinstance(metadata, dict)
-    group, slash, _ = version.partition("/")
-    place = metadata.get("namespace") or namespace
-    return f"{kind.lower()}{'.' + group if slash else ''}/{place}/{name}"
-
-
-def kind_prefix(text: str) -> str:
-    """Return what the keys of a kind begin with: Deployment, deployments, deployment.apps."""
-    kind, dot, group = text.lower().partition(".")
-    if kind.endswith("ies"):
-        kind = kind[:-3] + "y"
-    elif kind.endswith(("sses", "xes")):
-        kind = kind[:-2]
-    elif kind.endswith("s") and not kind.endswith("ss"):
-        kind = kind[:-1]
-    return f"{kind}.{group}/" if dot else kind
-
-
-def read_manifests(
-    names: Sequence[str], *, recursive: bool, namespace: str = "default"
-) -> Iterator[Manifest]:
+def read_manifests(names: Sequence[str], *, recursive: bool) -> Iterator[Manifest]:
     """Yield all documents of files, directories and standard input ("-"), lists expanded.
 
     Raises: InvalidError, NotFoundError naming the file, the document and the reason.
@@ -69,7 +37,7 @@ def read_manifests(
     for name in names:
         for source, text in _texts(name, recursive):
             for number, document in enumerate(_documents(source, text), 1):
-                yield from _expand(document, f"{source}, document {number}", namespace)
+                yield from _expand(document, f"{source}, document {number}")
 
 
 def _texts(name: str, recursive: bool) -> Iterator[tuple[str, str]]:
@@ -105,15 +73,36 @@ def _documents(source: str, text: str) -> Iterator[Any]:
         raise InvalidError(f"{source}{where}: {reason}") from error
 
 
-def _expand(document: Any, source: str, namespace: str) -> Iterator[Manifest]:
+def _expand(document: Any, source: str) -> Iterator[Manifest]:
     if not isinstance(document, dict):
         raise InvalidError(f"{source}: a {type(document).__name__}, not an object")
     items = document.get("items")
     if str(document.get("kind", "")).endswith("List") and isinstance(items, list):
         for number, item in enumerate(items, 1):
-            yield from _expand(item, f"{source}, item {number}", namespace)
+            yield from _expand(item, f"{source}, item {number}")
         return
-    yield Manifest(key_of(document, source, namespace), _plain(document, source), source)
+    yield _manifest(_plain(document, source), source)
+
+
+def _manifest(document: dict[str, Any], source: str) -> Manifest:
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict):
+        raise InvalidError(f"{source}: metadata is {metadata!r}, not an object; it is needed")
+
+    def text(field: str, value: Any) -> str:
+        if not isinstance(value, str) or not value:
+            raise InvalidError(f"{source}: {field} is {value!r}, not a text; it is needed")
+        return value
+
+    place = metadata.get("namespace")
+    return Manifest(
+        text("apiVersion", document.get("apiVersion")),
+        text("kind", document.get("kind")),
+        text("metadata.name", metadata.get("name")),
+        None if place is None else text("metadata.namespace", place),
+        document,
+        source,
+    )
 
 
 def _plain(value: Any, source: str) -> Any:

@@ -84,10 +84,10 @@ def _introduction(plans: Sequence[Plan], *, dev: bool) -> str:
         f"  export CRDTSTATE_SERVER={urls}",
         "  crdtstate kv put greeting hello",
         f"  curl {plans[-1].url}/kv/greeting",
-        "  crdtstate apply -f manifest.yaml",
         "",
         f"  export KUBECONFIG={(first.data.parent / 'kubeconfig').resolve()}",
         "  kubectl get nodes              # or --context b, and helm, kopf, any client",
+        "  crdtstate get nodes            # without kubectl; and apply -f, delete",
         "",
     ]
     if dev and len(plans) > 1:

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Mapping
 from typing import Any, Protocol, TypeVar, final
 
+from crdtstate.client import discovery
 from crdtstate.client import resource_calls as calls
 from crdtstate.client.answer import Answer
 from crdtstate.client.attempt import Session
@@ -11,7 +12,7 @@ from crdtstate.client.connections import Connections
 from crdtstate.client.failures import LinkError, error_of, unreachable
 from crdtstate.client.resource_calls import WATCH_IDLE_MS_MAX, Media, ResourceWatch
 from crdtstate.errors import CompactedError
-from crdtstate.model import Kind, ResourceEvent, ResourceList
+from crdtstate.model import Kind, ResourceEvent, ResourceList, ResourceTable
 
 __all__ = ["BlockingResources"]
 
@@ -79,6 +80,17 @@ class BlockingResources:
                 if not left:
                     raise
         raise AssertionError("unreachable")
+
+    def table(
+        self,
+        kind: Kind,
+        name: str | None = None,
+        namespace: str | None = None,
+        *,
+        label_selector: str | None = None,
+    ) -> ResourceTable:
+        """Return one object, or all, as the columns that kubectl shows. Raises: NotFoundError."""
+        return self._run(calls.table(kind, name, namespace, label_selector))
 
     def watch(
         self,
@@ -197,5 +209,16 @@ class BlockingResources:
 
     def kinds(self, *verbs: str) -> tuple[Kind, ...]:
         """Return the kinds that the peer serves, those that allow all of `verbs`."""
-        core = self._run(calls.kinds("/api", verbs))
-        return core + self._run(calls.kinds("/apis", verbs))
+        return discovery.preferred(self._served(), verbs)
+
+    def kind(self, name: str) -> Kind:
+        """Return the kind that a name means, as kubectl takes it: `pods`, `po`, `Pod`,
+        `deployments.apps`, or with a version: `deployments.v1.apps`, `pods.v1.`.
+
+        Raises: NotFoundError, with the nearest name.
+        """
+        return discovery.kind_called(self._served(), name)
+
+    def _served(self) -> tuple[discovery.Served, ...]:
+        core = self._run(discovery.served("/api"))
+        return core + self._run(discovery.served("/apis"))

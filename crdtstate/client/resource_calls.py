@@ -2,7 +2,7 @@
 
 The two shells, `resources.py` and `blocking_resources.py`, only carry these.
 
-Source: Kubernetes API concepts: paths, selectors, patches, watches, discovery.
+Source: Kubernetes API concepts: paths, selectors, tables, patches, watches.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from crdtstate.client.calls import Call, check, encode_query
 from crdtstate.client.failures import error_of, status_error
 from crdtstate.client.watching import Lines
 from crdtstate.errors import InvalidError, NotFoundError, UnavailableError
-from crdtstate.model import Kind, ResourceEvent
+from crdtstate.model import Kind, ResourceEvent, ResourceRow, ResourceTable
 
 __all__ = ["WATCH_IDLE_MS_MAX", "Media", "ResourceWatch"]
 
@@ -32,9 +32,7 @@ _MEDIA = {
     "apply": "application/apply-patch+yaml",
 }
 _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
-_DISCOVERY = {
-    "Accept": "application/json;as=APIGroupDiscoveryList;v=v2;g=apidiscovery.k8s.io"
-}  # fmt: skip
+_TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
 
 
 class _ListShape(msgspec.Struct):
@@ -42,25 +40,19 @@ class _ListShape(msgspec.Struct):
     items: list[dict[str, Any]] | None = None
 
 
-class _ServedShape(msgspec.Struct):
-    resource: str
-    verbs: list[str] = []
-    scope: str = "Namespaced"
-    kind: dict[str, str] = msgspec.field(name="responseKind", default_factory=dict)
+class _ColumnShape(msgspec.Struct):
+    name: str
+    priority: int = 0
 
 
-class _VersionShape(msgspec.Struct):
-    version: str
-    resources: list[_ServedShape] = []
+class _RowShape(msgspec.Struct):
+    cells: list[Any]
+    object: dict[str, Any] = {}
 
 
-class _GroupShape(msgspec.Struct):
-    metadata: dict[str, Any] = {}
-    versions: list[_VersionShape] = []
-
-
-class _GroupsShape(msgspec.Struct):
-    items: list[_GroupShape]
+class _TableShape(msgspec.Struct):
+    columns: list[_ColumnShape] = msgspec.field(name="columnDefinitions", default_factory=list)
+    rows: list[_RowShape] | None = None
 
 
 class _LineShape(msgspec.Struct):
@@ -165,6 +157,30 @@ def page(
     return Call(method="GET", path=path, query=query, headers=_JSON, parse=parse)
 
 
+def table(
+    kind: Kind, name: str | None, namespace: str | None, label_selector: str | None
+) -> Call[ResourceTable]:
+    """GET one object or a collection as the columns that people are shown."""
+
+    def parse(answer: Answer) -> ResourceTable:
+        found = decode_body(check(answer).body, _TableShape)
+        shown = [n for n, column in enumerate(found.columns) if column.priority == 0]
+        return ResourceTable(
+            columns=tuple(found.columns[n].name for n in shown),
+            rows=tuple(
+                ResourceRow(
+                    (row.object.get("metadata") or {}).get("namespace"),
+                    tuple("" if row.cells[n] is None else str(row.cells[n]) for n in shown),
+                )
+                for row in found.rows or ()
+            ),
+        )
+
+    path = path_of(kind, namespace, name)
+    query = _query(labelSelector=label_selector)
+    return Call(method="GET", path=path, query=query, headers=_TABLE, parse=parse)
+
+
 def create(kind: Kind, body: Body, manager: str | None) -> Call[dict[str, Any]]:
     """POST a new object."""
     whole, namespace, name = _whole(kind, body)
@@ -249,26 +265,6 @@ def delete(
         method="DELETE", path=path_of(kind, namespace, name), body=msgspec.json.encode(options),
         headers=_JSON, parse=parse, write=True,
     )  # fmt: skip
-
-
-def kinds(root: Literal["/api", "/apis"], verbs: tuple[str, ...]) -> Call[tuple[Kind, ...]]:
-    """GET the kinds of a discovery document, each in its preferred version."""
-
-    def parse(answer: Answer) -> tuple[Kind, ...]:
-        found: dict[tuple[str, str], Kind] = {}
-        for group in decode_body(check(answer).body, _GroupsShape).items:
-            name = str(group.metadata.get("name", ""))
-            for version in group.versions:
-                for served in version.resources:
-                    if served.kind and not set(verbs) - set(served.verbs):
-                        kind = Kind(
-                            name, version.version, served.kind["kind"], served.resource,
-                            namespaced=served.scope == "Namespaced",
-                        )  # fmt: skip
-                        found.setdefault((name, served.resource), kind)
-        return tuple(found.values())
-
-    return Call(method="GET", path=root, headers=_DISCOVERY, parse=parse)
 
 
 @final

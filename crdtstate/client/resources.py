@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from typing import Any, Protocol, TypeVar, final
 
+from crdtstate.client import discovery
 from crdtstate.client import resource_calls as calls
 from crdtstate.client.aio_link import Link
 from crdtstate.client.answer import Answer
@@ -11,7 +12,7 @@ from crdtstate.client.calls import Call
 from crdtstate.client.failures import LinkError, error_of, unreachable
 from crdtstate.client.resource_calls import WATCH_IDLE_MS_MAX, Media, ResourceWatch
 from crdtstate.errors import CompactedError
-from crdtstate.model import Kind, ResourceEvent, ResourceList
+from crdtstate.model import Kind, ResourceEvent, ResourceList, ResourceTable
 
 __all__ = ["Resources"]
 
@@ -85,6 +86,17 @@ class Resources:
                 if not left:
                     raise
         raise AssertionError("unreachable")
+
+    async def table(
+        self,
+        kind: Kind,
+        name: str | None = None,
+        namespace: str | None = None,
+        *,
+        label_selector: str | None = None,
+    ) -> ResourceTable:
+        """Return one object, or all, as the columns that kubectl shows. Raises: NotFoundError."""
+        return await self._run(calls.table(kind, name, namespace, label_selector))
 
     async def watch(
         self,
@@ -204,5 +216,16 @@ class Resources:
 
     async def kinds(self, *verbs: str) -> tuple[Kind, ...]:
         """Return the kinds that the peer serves, those that allow all of `verbs`."""
-        core = await self._run(calls.kinds("/api", verbs))
-        return core + await self._run(calls.kinds("/apis", verbs))
+        return discovery.preferred(await self._served(), verbs)
+
+    async def kind(self, name: str) -> Kind:
+        """Return the kind that a name means, as kubectl takes it: `pods`, `po`, `Pod`,
+        `deployments.apps`, or with a version: `deployments.v1.apps`, `pods.v1.`.
+
+        Raises: NotFoundError, with the nearest name.
+        """
+        return discovery.kind_called(await self._served(), name)
+
+    async def _served(self) -> tuple[discovery.Served, ...]:
+        core = await self._run(discovery.served("/api"))
+        return core + await self._run(discovery.served("/apis"))

@@ -104,22 +104,79 @@ def test_watch(peers: Fleet) -> None:
     assert seen[-1] == ["DELETE", "w/1"]
 
 
-def test_apply_and_get(run: Run, tmp_path: Path) -> None:
+MANIFESTS = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {app: web}}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: example.org/web}]}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {team: shop}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, namespace: shop}
+data: {color: red}
+"""
+
+
+def test_objects_are_applied_shown_and_deleted(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
-    text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 2}\n"
-    path.write_text(text)
-    assert run("apply", "-f", str(path)) == "deployment.apps/web created\n"
-    assert run("apply", "-f", str(path)) == "deployment.apps/web unchanged\n"
-    path.write_text(text.replace("2", "3"))
-    assert run("apply", "-f", str(path)) == "deployment.apps/web configured\n"
-    assert run("get", "deployments").split()[-4:] == ["default", "deployment.apps", "web", "-"]
+    path.write_text(MANIFESTS)
+    lines = ["deployment.apps/web", "namespace/shop", "configmap/settings"]
+    assert run("apply", "-f", str(path)).splitlines() == [f"{line} created" for line in lines]
+    assert run("apply", "-f", str(path)).splitlines() == [f"{line} unchanged" for line in lines]
+    path.write_text(MANIFESTS.replace("replicas: 2", "replicas: 3"))
+    assert "deployment.apps/web configured\n" in run("apply", "-f", str(path))
+    rows = [line.split() for line in run("get", "deploy", "-l", "app=web").splitlines()]
+    assert (rows[0][:2], rows[1][:2]) == (["NAME", "READY"], ["web", "0/3"])
+    rows = [line.split() for line in run("get", "configmaps", "-A").splitlines()]
+    assert ["shop", "settings", "1"] in [row[:3] for row in rows]
+    assert run("get", "cm", "-n", "nobody") == "no configmaps in namespace nobody\n"
     found = json.loads(run("get", "Deployment/web", "-o", "json"))
-    assert found["spec"] == {"replicas": 3}
-    assert yaml.safe_load(run("get", "all", "-A", "-o", "yaml"))["kind"] == "List"
-    assert "there is no pod 'x'" in run("get", "pod", "x", code=3)
+    assert (found["spec"]["replicas"], found["metadata"]["namespace"]) == (3, "default")
+    assert "managedFields" not in found["metadata"]
+    assert yaml.safe_load(run("get", "ns", "-o", "yaml"))["kind"] == "List"
+    assert run("kv", "list", "deployment", "--keys-only") == "", "objects are no keys"
+    told = run("delete", "-f", str(path)).splitlines()
+    assert told == [f"{line} deleted" for line in reversed(lines)]
+
+
+def test_two_managers_of_one_field_are_told(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: mine}\ndata: {color: red}\n"
+    path.write_text(text)
+    run("apply", "-f", str(path), "--field-manager", "one")
+    path.write_text(text.replace("red", "blue"))
+    said = run("apply", "-f", str(path), "--field-manager", "two", code=1)
+    assert 'conflict with "one"' in said
+    assert "--force-conflicts" in said
+    run("apply", "-f", str(path), "--field-manager", "two", "--force-conflicts")
+    assert json.loads(run("get", "cm", "mine", "-o", "json"))["data"] == {"color": "blue"}
+    assert run("delete", "cm", "mine") == "configmap/mine deleted\n"
+
+
+def test_what_is_wrong_with_objects_is_said(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    for form in ("table", "json"):
+        assert 'pods "x" not found' in run("get", "pod", "x", "-o", form, code=3)
+    assert "did you mean 'deployments'" in run("get", "deploymets", code=3)
+    assert "pods 'x' not found" in run("delete", "pod/x", code=3)
+    assert "Give either" in run("delete", "pod", code=2)
+    assert "one object" in run("get", "pod", "x", "-A", code=2)
     assert "no such file" in run("apply", "-f", str(tmp_path / "none"), code=3)
     path.write_text("kind: [")
     assert "line 2, column 1" in run("apply", "-f", str(path), code=1)
+    path.write_text("apiVersion: example.org/v1\nkind: Moon\nmetadata: {name: m}\n")
+    assert "no kind 'Moon' in 'example.org/v1'" in run("apply", "-f", str(path), code=3)
+    path.write_text("apiVersion: v1\nkind: Pod\nmetadata: {name: m}\nspec: {containers: 1}\n")
+    assert "spec.containers" in run("apply", "-f", str(path), code=1)
 
 
 def test_the_cluster(run: Run, peers: Fleet, tmp_path: Path) -> None:

@@ -1,66 +1,58 @@
-"""The demonstration: real manifests, a real cut, edits on both sides, a heal, every outcome."""
+"""The demonstration: manifests, a real cut, edits on both sides, a heal, every outcome."""
 
-import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from crdtstate.model import Conflict
-from tests.e2e.fleet import Fleet, fleet
+from crdtstate.client.kinds import CONFIG_MAPS, DEPLOYMENTS, SERVICES, STATEFUL_SETS
+from crdtstate.model import Kind
+from tests.e2e.fleet import Fleet, fleet, until
 
 pytestmark = pytest.mark.e2e
 
-ROOT = Path(__file__).resolve().parents[2]
-PUBLISHED = ROOT.parent / "shared" / "data" / "manifests"
-OWN = Path(__file__).parent / "manifests"
-
-FRONTEND = "deployment.apps/default/frontend"
-REPLICA = "deployment.apps/default/redis-replica"
-SERVICE = "service/default/redis-master"
-SETTINGS = "configmap/default/settings"
+MANIFESTS = Path(__file__).parent / "manifests"
+CONFLICTS = Kind("crdtstate.io", "v1", "Conflict", "conflicts")
 HEAL_S_TARGET = 1.0  # Measured in bench/; a test on a busy machine only prints it.
-
-
-def apply_manifests(peers: Fleet) -> int:
-    """Apply what there is to `a`, and return how many records that makes."""
-    found = [p for p in (PUBLISHED / "guestbook", PUBLISHED / "cassandra") if p.is_dir()]
-    flags = [word for path in found or [OWN] for word in ("-f", str(path))]
-    peers.cli("a", "apply", *flags)
-    return len(list(peers.client("a").list()))
 
 
 def edit_apart(peers: Fleet) -> None:
     """What the two sides do while they do not see each other."""
-    a, b = peers.client("a"), peers.client("b")
+    a, b = peers.client("a").resources, peers.client("b").resources
     # Different fields of one Deployment.
-    a.map(FRONTEND).merge({"spec": {"replicas": 5}})
-    template = b.get_value(FRONTEND)["spec"]["template"]
-    template["spec"]["containers"][0]["image"] = "example.org/web:2"
-    b.map(FRONTEND).merge({"spec": {"template": template}})
+    a.patch(DEPLOYMENTS, "frontend", {"spec": {"replicas": 5}}, "default")
+    containers = [{"name": "web", "image": "example.org/web:2"}]
+    template = {"spec": {"template": {"spec": {"containers": containers}}}}
+    b.patch(DEPLOYMENTS, "frontend", template, "default", media="strategic")
     # The same field of another.
-    a.map(REPLICA).merge({"spec": {"replicas": 4}})
+    a.patch(DEPLOYMENTS, "redis-replica", {"spec": {"replicas": 4}}, "default")
     time.sleep(0.02)  # So that b's clock reading is the later one.
-    b.map(REPLICA).merge({"spec": {"replicas": 6}})
-    # A record deleted here and updated there.
-    a.delete(SERVICE)
-    b.map(SERVICE).merge({"spec": {"type": "NodePort"}})
-    # The same new record on both sides.
-    for client, mine in ((a, {"from": "a", "x": "1"}), (b, {"from": "b", "y": "2"})):
+    b.patch(DEPLOYMENTS, "redis-replica", {"spec": {"replicas": 6}}, "default")
+    # An object deleted here and updated there.
+    assert a.delete(SERVICES, "redis-master", "default")
+    b.patch(SERVICES, "redis-master", {"spec": {"type": "NodePort"}}, "default")
+    # The same new object on both sides.
+    for resources, mine in ((a, {"from": "a", "x": "1"}), (b, {"from": "b", "y": "2"})):
         time.sleep(0.02)
-        client.map(SETTINGS).put(
-            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"},
-             "data": mine | {"mode": "same"}}
-        )  # fmt: skip
+        metadata = {"name": "settings", "namespace": "default"}
+        resources.create(CONFIG_MAPS, {"metadata": metadata, "data": mine | {"mode": "same"}})
+
+
+def replicas(peers: Fleet, name: str, deployment: str) -> int:
+    found = peers.client(name).resources.get(DEPLOYMENTS, deployment, "default")
+    assert found is not None
+    return int(found["spec"]["replicas"])
 
 
 def test_two_sides_of_a_cut_become_one_state_with_every_documented_outcome(
     tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     with fleet(tmp_path) as peers:
-        count = apply_manifests(peers)
+        peers.cli("a", "apply", "-f", str(MANIFESTS))
         peers.converge()
         peers.cli("a", "dev", "cut", "a", "b")
         peers.cli("a", "dev", "cut", "a", "c")
@@ -69,8 +61,8 @@ def test_two_sides_of_a_cut_become_one_state_with_every_documented_outcome(
         assert peers.status("a")["minority"]
         began_ms = time.time() * 1000
         edit_apart(peers)
-        assert peers.client("a").get_value(REPLICA)["spec"]["replicas"] == 4
-        assert peers.client("c").get_value(REPLICA)["spec"]["replicas"] == 6
+        assert replicas(peers, "a", "redis-replica") == 4
+        until(lambda: replicas(peers, "c", "redis-replica") == 6, "b and c hear each other")
         ended_ms = time.time() * 1000
 
         peers.client("a").heal()
@@ -78,39 +70,47 @@ def test_two_sides_of_a_cut_become_one_state_with_every_documented_outcome(
 
         figure(f"demo: converged {took_s:.2f} s after the heal; the target is {HEAL_S_TARGET} s")
         for name in peers.plans:
-            check_outcomes(peers, name, count)
-            check_conflicts(list(peers.client(name).conflicts()), (began_ms, ended_ms))
-        listed = json.loads(peers.cli("c", "conflicts", "-o", "json"))
-        assert len(listed) == 3
+            check_outcomes(peers, name)
+            check_conflicts(peers, name, (began_ms, ended_ms))
 
 
-def check_outcomes(peers: Fleet, name: str, count: int) -> None:
-    records = peers.records(name)
-    assert len(records) == count  # One gone, one new.
-    frontend = records[FRONTEND]["spec"]
-    assert frontend["replicas"] == 5
-    assert frontend["template"]["spec"]["containers"][0]["image"] == "example.org/web:2"
-    assert records[REPLICA]["spec"]["replicas"] == 6
-    assert SERVICE not in records
-    assert records[SETTINGS]["data"] == {"from": "b", "x": "1", "y": "2", "mode": "same"}
-    assert records["statefulset.apps/default/cassandra"]["spec"]["serviceName"] == "cassandra"
+def check_outcomes(peers: Fleet, name: str) -> None:
+    resources = peers.client(name).resources
+    frontend = resources.get(DEPLOYMENTS, "frontend", "default")
+    assert frontend is not None
+    assert frontend["spec"]["replicas"] == 5
+    (container,) = frontend["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "example.org/web:2"
+    assert container["ports"][0]["containerPort"] == 80
+    assert replicas(peers, name, "redis-replica") == 6
+    assert resources.get(SERVICES, "redis-master", "default") is None
+    settings = resources.get(CONFIG_MAPS, "settings", "default")
+    assert settings is not None
+    assert settings["data"] == {"from": "b", "x": "1", "y": "2", "mode": "same"}
+    cassandra = resources.get(STATEFUL_SETS, "cassandra", "default")
+    assert cassandra is not None
+    assert cassandra["spec"]["serviceName"] == "cassandra"
 
 
-def check_conflicts(found: list[Conflict], between_ms: tuple[float, float]) -> None:
+def check_conflicts(peers: Fleet, name: str, between_ms: tuple[float, float]) -> None:
     told: dict[tuple[str, str], Any] = {}
-    for conflict in found:
-        told[conflict.key, conflict.path] = (
-            conflict.kind, {(v.peer, v.value, v.wins) for v in conflict.values},
-        )  # fmt: skip
-        for value in conflict.values:
-            assert between_ms[0] - 5 <= value.time_ms <= between_ms[1] + 5
-            assert len(value.origin) == 16
+    listed = yaml.safe_load(peers.cli(name, "get", "conflicts", "-o", "yaml"))
+    for conflict in listed["items"]:
+        for field in conflict["fields"]:
+            values = {(v["peer"], v["value"], v["shown"]) for v in field["values"]}
+            told[conflict["metadata"]["name"], field["path"]] = (field["kind"], values)
+            for value in field["values"]:
+                at = datetime.strptime(value["time"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+                # Shown in whole seconds.
+                assert between_ms[0] - 1005 <= at.timestamp() * 1000 <= between_ms[1] + 5
     assert told == {
-        (REPLICA, "/spec/replicas"): (
+        ("deployments.apps.redis-replica", ".spec.replicas"): (
             "concurrent_values", {("a", 4, False), ("b", 6, True)},
         ),
-        (SETTINGS, "/data/from"): (
+        ("configmaps.settings", ".data.from"): (
             "concurrent_values", {("a", "a", False), ("b", "b", True)},
         ),
-        (SERVICE, "/spec/type"): ("update_after_delete", {("b", "NodePort", False)}),
+        ("services.redis-master", ".spec.type"): (
+            "update_after_delete", {("b", "NodePort", False)},
+        ),
     }  # fmt: skip

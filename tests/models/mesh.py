@@ -232,3 +232,16 @@ class Mesh:
 def records(host: Host) -> dict[bytes, bytes]:
     """Return every stored record of a host."""
     return dict(host.storage.scan(b"r", b"s"))
+
+
+def three() -> Mesh:
+    """Return three replicas that have found each other."""
+    mesh = Mesh("a", "b", "c")
+    mesh.link_all()
+    mesh.run(500)
+    return mesh
+
+
+def put(key: str, value: str) -> ops.Put:
+    """Return the operation that puts a text."""
+    return ops.Put(key, value=value)

@@ -18,6 +18,8 @@ MANY_16, MANY_1, GET_64 = (
 )  # fmt: skip
 
 Number = float | None
+NONE = "\N{EN DASH}"
+"""Stands where a figure would mean nothing."""
 
 
 @final
@@ -159,3 +161,15 @@ def side_names(run: CellRun) -> list[str]:
         few, many = (len(side) for side in run.sides)
         return [f"side of {few}", f"side of {many}"] if few != many else ["one", "other"]
     return [f"alone {n + 1}" for n in range(len(run.sides))]
+
+
+def percent(share: Number) -> str:
+    """Return a share as people read it."""
+    return "" if share is None else f"{100 * share:.1f} %"
+
+
+def number(value: Number) -> str:
+    """Return a figure in three digits, or in whole numbers when it is large."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

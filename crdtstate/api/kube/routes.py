@@ -12,6 +12,15 @@ __all__ = ["Route", "is_kube_path", "parse_route"]
 
 _ROOTS = (b"/api", b"/apis", b"/openapi", b"/version", b"/swagger-2.0.0.pb-v1")
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
+_STREAMS = "pods are processes of their machines: peers carry no streams to them, only their logs"
+_UNSERVED = {
+    ("pods", "exec"): _STREAMS, ("pods", "attach"): _STREAMS, ("pods", "portforward"): _STREAMS,
+    ("pods", "proxy"): "ask the pod at its address", ("services", "proxy"): "ask it at its address",
+    ("nodes", "proxy"): "ask the node at its address",
+    ("serviceaccounts", "token"): "no tokens of ServiceAccounts are issued: who may ask a peer is "
+    "decided by its token file",
+}  # fmt: skip
+"""Sub-resources of upstream that clients ask for and are not here, and why."""
 
 
 @final
@@ -37,7 +46,7 @@ def is_kube_path(path: bytes) -> bool:
 
 
 def parse_route(path: bytes) -> Route:
-    """Take a path apart. Raises: StatusError (NotFound, BadRequest)."""
+    """Take a path apart. Raises: StatusError (NotFound, MethodNotAllowed, BadRequest)."""
     try:
         parts = path.decode().strip("/").split("/")
     except UnicodeDecodeError as error:
@@ -55,6 +64,11 @@ def _resource(group: str, version: str, rest: list[str], path: bytes) -> Route:
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2 and not _is_namespace_itself(group, rest):
         namespace, rest = rest[1], rest[2:]
+    if len(rest) > 2 and not group and (rest[0], rest[2]) in _UNSERVED:
+        plural, _, part = rest[:3]
+        raise StatusError(
+            "MethodNotAllowed", f"{plural}/{part} is not served: {_UNSERVED[plural, part]}"
+        )
     if len(rest) > 3:
         raise not_found(path)
     plural, name, subresource = (*rest, "", "")[:3]

@@ -119,7 +119,7 @@ class WriteHandlers:
         return await self._patch(request, writing, lambda _resource, _shown: given)
 
     async def patch(self, request: Request, route: Route, resource: Resource) -> Response:
-        """PATCH an object, its /status or /scale."""
+        """PATCH an object, its /status or /scale, by a patch or an apply."""
         media = media_type(request.headers.get("Content-Type", ""))
         options = parse_write(
             request.query, request.headers.get("User-Agent", ""), apply=media in APPLY
@@ -153,7 +153,7 @@ class WriteHandlers:
     async def _apply(self, request: Request, writing: Writing, config: Shown) -> Response:
         resource, name = writing.resource, writing.name
         if writing.subresource == "scale":
-            raise StatusError("UnsupportedMediaType", "/scale takes no apply patch")
+            config = with_scale(resource, {"metadata": {}}, config)
         version_of = self._editor.versions(writing)
         if self._state.get(resource, writing.namespace, name) is None:
             self._require_room(resource, writing.namespace)

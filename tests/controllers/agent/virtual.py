@@ -11,6 +11,7 @@ from controllers.agent.podspec import parse_pod
 from controllers.agent.status import Address, Reporter
 
 START_MS = 1_700_000_000_000
+PROBE = {"httpGet": {"port": 80}, "periodSeconds": 5}
 
 
 def pod_body(*containers: dict[str, Any], **spec: Any) -> dict[str, Any]:

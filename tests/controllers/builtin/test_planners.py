@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controllers.builtin import deployments, endpoints, replicasets, scheduler
+from controllers.builtin import deployments, endpoints, replicasets
 from controllers.builtin.names import content_hash, pod_names, slot_name
 from controllers.builtin.pods import host_of, is_active
 from controllers.builtin.schedule import Schedule
 from controllers.builtin.templates import share_of
 from controllers.runtime.actions import Action, Create, Delete, Patch
-from crdtstate.client.kinds import NODES, PODS, REPLICA_SETS
+from crdtstate.client.kinds import REPLICA_SETS
 from crdtstate.errors import InvalidError
 from tests.controllers.virtual import deployment
 
@@ -273,144 +273,6 @@ def test_two_templates_with_one_revision_are_told_apart_after_a_heal() -> None:
     noted = [a for a in actions if isinstance(a, Patch) and "metadata" in a.patch]
     assert noted[0].name == "web-1"
     assert noted[0].patch["metadata"]["annotations"] == {"deployment.kubernetes.io/revision": "6"}
-
-
-# -- scheduler -------------------------------------------------------------------------------------
-
-
-def node(name: str, cpu: str = "2", **more: Any) -> dict[str, Any]:
-    return {
-        "metadata": {
-            "name": name,
-            "labels": {"kubernetes.io/hostname": name, **more.get("labels", {})},
-        },
-        "spec": {"taints": more.get("taints", [])},
-        "status": {
-            "conditions": [{"type": "Ready", "status": more.get("ready", "True")}],
-            "allocatable": {"cpu": cpu, "memory": "1Gi", "pods": "10"},
-        },
-    }  # fmt: skip
-
-
-def waiting(name: str, cpu: str = "500m", **spec: Any) -> dict[str, Any]:
-    container = {"name": "main", "resources": {"requests": {"cpu": cpu}}}
-    metadata = {
-        "name": name, "namespace": "default", "uid": name, "resourceVersion": "1",
-        "labels": LABELS, "creationTimestamp": "2026-01-01T00:00:00Z",
-    }  # fmt: skip
-    return {"metadata": metadata, "spec": {"containers": [container], **spec}}
-
-
-def bindings(
-    pods: list[dict[str, Any]], nodes: list[dict[str, Any]], **more: Any
-) -> dict[str, str]:
-    actions = scheduler.plan(
-        scheduler.SchedulerState(waiting=pods, bound=more.pop("bound", []), nodes=nodes, **more)
-    )
-    return {
-        a.name: a.patch["spec"]["nodeName"]
-        for a in actions
-        if isinstance(a, Patch) and a.kind is PODS and "spec" in a.patch
-    }
-
-
-@given(
-    st.permutations([waiting(f"p{n}", cpu) for n, cpu in enumerate(["1", "500m", "2"] * 4)]),
-    st.permutations([node("a", "2"), node("b", "3"), node("c", "1500m")]),
-)  # fmt: skip
-def test_the_order_of_what_is_seen_decides_nothing_and_no_host_is_overfull(
-    pods: list[dict[str, Any]], nodes: list[dict[str, Any]]
-) -> None:
-    """SCH-1, SCH-2."""
-    found = bindings(pods, nodes)
-    assert found == bindings(sorted(pods, key=str), sorted(nodes, key=str))
-    size = {
-        p["metadata"]["name"]: replicasets_cpu(p["spec"]["containers"][0]["resources"])
-        for p in pods
-    }
-    for host, most in (("a", 2_000), ("b", 3_000), ("c", 1_500)):
-        assert sum(size[name] for name, where in found.items() if where == host) <= most
-
-
-def replicasets_cpu(resources: dict[str, Any]) -> int:
-    text = resources["requests"]["cpu"]
-    return int(text[:-1]) if text.endswith("m") else int(text) * 1_000
-
-
-def affinity(**rule: Any) -> dict[str, Any]:
-    term = {"matchExpressions": [rule]}
-    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
-    return {"affinity": {"nodeAffinity": required}}
-
-
-ANTI = {
-    "affinity": {
-        "podAntiAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": [
-                {
-                    "labelSelector": {"matchLabels": LABELS},
-                    "topologyKey": "kubernetes.io/hostname",
-                }
-            ]
-        }
-    }
-}
-SPREAD = {
-    "topologySpreadConstraints": [
-        {
-            "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule",
-            "labelSelector": {"matchLabels": LABELS},
-        }
-    ]
-}  # fmt: skip
-SSD = node("b", labels={"disk": "ssd"})
-TAINT = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
-
-
-@pytest.mark.parametrize(
-    ("spec", "nodes", "hosts"),
-    [
-        ({"nodeSelector": {"disk": "ssd"}}, [node("a"), SSD], "bb"),
-        (affinity(key="disk", operator="Exists"), [node("a"), SSD], "bb"),
-        ({}, [node("a", taints=[TAINT]), node("b")], "bb"),
-        (
-            {"tolerations": [{"key": "gpu", "operator": "Exists"}], "nodeSelector": {"g": "1"}},
-            [node("a", taints=[TAINT], labels={"g": "1"}), node("b")], "aa",
-        ),
-        ({}, [node("a", ready="Unknown"), node("b")], "bb"),
-        ({}, [node("a"), node("b")], "ab"),
-        (ANTI, [node("a"), node("b")], "ab"),
-        (ANTI, [node("a")], "a"),
-        (
-            SPREAD,
-            [node("a", "9", labels={"zone": "x"}), node("b", "1", labels={"zone": "y"})], "ab",
-        ),
-    ],
-)  # fmt: skip
-def test_pods_go_where_they_may(
-    spec: dict[str, Any], nodes: list[dict[str, Any]], hosts: str
-) -> None:
-    found = bindings([waiting("p0", **spec), waiting("p1", **spec)], nodes)
-    assert sorted(found.values()) == [*hosts]
-
-
-def test_nothing_new_goes_to_a_host_that_is_not_heard() -> None:
-    found = bindings([waiting("p")], [node("a"), node("b")], silent=frozenset("a"))
-    assert found == {"p": "b"}
-
-
-def test_why_a_pod_cannot_be_bound_is_said_host_by_host() -> None:
-    actions = scheduler.plan(
-        scheduler.SchedulerState(
-            waiting=[waiting("p", "64")], bound=[], nodes=[node("a"), node("b", taints=[TAINT])]
-        )
-    )
-    status = next(a for a in actions if isinstance(a, Patch)).patch["status"]
-    message = status["conditions"][0]["message"]
-    assert message == (
-        "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {gpu: yes}."
-    )
-    assert NODES.kind == "Node"
 
 
 # -- endpoints, schedules --------------------------------------------------------------------------

@@ -1,42 +1,13 @@
-"""Manifests as keys and documents, and everything that is wrong with them named."""
+"""Files as manifests, and everything that is wrong with them named."""
 
 from pathlib import Path
 
 import pytest
 
-from crdtstate.cli.manifests import key_of, kind_prefix, read_manifests
+from crdtstate.cli.manifests import read_manifests
 from crdtstate.errors import CrdtstateError, InvalidError
 
 GOOD = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n"
-
-
-@pytest.mark.parametrize(
-    ("document", "key"),
-    [
-        ({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}},
-         "deployment.apps/default/web"),
-        ({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "n"}},
-         "service/n/s"),
-        ({"apiVersion": "apps/v1beta1", "kind": "Deployment", "metadata": {"name": "web"}},
-         "deployment.apps/default/web"),
-    ],
-)  # fmt: skip
-def test_the_key_names_the_object_and_not_its_version(
-    document: dict[str, object], key: str
-) -> None:
-    assert key_of(document, "x") == key
-
-
-@pytest.mark.parametrize(
-    ("text", "prefix"),
-    [
-        ("Deployment", "deployment"), ("deployments", "deployment"), ("policies", "policy"),
-        ("ingresses", "ingress"), ("ingress", "ingress"), ("deployment.apps", "deployment.apps/"),
-        ("statefulsets", "statefulset"),
-    ],
-)  # fmt: skip
-def test_a_kind_is_found_as_people_write_it(text: str, prefix: str) -> None:
-    assert kind_prefix(text) == prefix
 
 
 def test_files_directories_and_lists_give_their_documents_in_order(tmp_path: Path) -> None:
@@ -49,9 +20,9 @@ def test_files_directories_and_lists_give_their_documents_in_order(tmp_path: Pat
     (tmp_path / "below").mkdir()
     (tmp_path / "below" / "c.yml").write_text(GOOD.replace("web", "c") + "made: 2026-11-23\n")
     found = list(read_manifests([str(tmp_path)], recursive=False))
-    assert [m.key.split("/")[-1] for m in found] == ["p", "web", "db"]
+    assert [m.name for m in found] == ["p", "web", "db"]
     found = list(read_manifests([str(tmp_path)], recursive=True))
-    assert {m.key.split("/")[-1]: m for m in found}["c"].document["made"] == "2026-11-23"
+    assert {m.name: m for m in found}["c"].document["made"] == "2026-11-23"
 
 
 @pytest.mark.parametrize(
@@ -59,6 +30,8 @@ def test_files_directories_and_lists_give_their_documents_in_order(tmp_path: Pat
     [
         ("kind: Pod\nmetadata: {name: p}\n", "document 1: apiVersion is None"),
         (GOOD + "---\n" + GOOD.replace("web", "7"), "document 2: metadata.name is 7"),
+        ("apiVersion: v1\nkind: Pod\n", "document 1: metadata is None"),
+        (GOOD.replace("}", ", namespace: ''}"), "metadata.namespace is ''"),
         ("a: [1\n", "line 2"),
         ("- 1\n", "document 1: a list, not an object"),
         (GOOD + "1: x\n", "the name of a field is 1"),

@@ -2,11 +2,13 @@
 
 import json
 from contextlib import aclosing
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
 
+from crdtstate.client import discovery
 from crdtstate.client import resource_calls as calls
 from crdtstate.client.answer import Answer
 from crdtstate.client.attempt import Session
@@ -159,10 +161,41 @@ def test_kinds_are_taken_in_their_preferred_version() -> None:
     }
     answer = Answer(200, {}, json.dumps(body).encode())
 
-    found = calls.kinds("/apis", ("list",)).parse(answer)
+    found = discovery.served("/apis").parse(answer)
 
-    assert found == (Kind("example.org", "v2", "Widget", "widgets", namespaced=False),)
-    assert not calls.kinds("/apis", ("delete",)).parse(answer)
+    newest = Kind("example.org", "v2", "Widget", "widgets", namespaced=False)
+    assert discovery.preferred(found, ("list",)) == (newest,)
+    assert not discovery.preferred(found, ("delete",))
+
+
+DEPLOYMENT = discovery.Served(DEPLOYMENTS, frozenset({"get"}), ("deployments", "deployment", "dep"))
+OLD = replace(DEPLOYMENT, kind=Kind("apps", "v1beta1", "Deployment", "deployments"))
+POD = discovery.Served(PODS, frozenset({"get"}), ("pods", "pod", "po"))
+QUESTION = discovery.Served(NODES, frozenset({"create"}), ("reviews", "review"))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("deployments", DEPLOYMENTS), ("Deployment", DEPLOYMENTS), ("dep", DEPLOYMENTS),
+        ("deployments.apps", DEPLOYMENTS), ("Deployment.v1beta1.apps", OLD.kind),
+        ("pod", PODS), ("pods.v1.", PODS),
+    ],
+)  # fmt: skip
+def test_a_kind_is_found_as_people_write_it(text: str, kind: Kind) -> None:
+    assert discovery.kind_called((POD, DEPLOYMENT, OLD), text) == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("pods.apps", "no kind is called 'pods.apps'$"), ("reviews", "'reviews'$"),
+        ("deploymets", "did you mean 'deployments'"), ("pods.v2.", "'pods.v2.'$"),
+    ],
+)  # fmt: skip
+def test_what_is_no_kind_is_named_with_the_nearest(text: str, words: str) -> None:
+    with pytest.raises(NotFoundError, match=words):
+        discovery.kind_called((POD, DEPLOYMENT, QUESTION), text)
 
 
 def test_both_clients_have_the_same_calls() -> None:

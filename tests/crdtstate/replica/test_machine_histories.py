@@ -16,8 +16,9 @@ from crdtstate.replica.messages import CONTINUED, MORE, Kind
 from crdtstate.store import operations as ops
 from crdtstate.store.catchup import Part
 from crdtstate.store.store import StoreConfig
+from tests.models.drawing import some_operation
 from tests.models.mesh import Mesh
-from tests.models.world import small_slices, some_operation
+from tests.models.world import small_slices
 
 NAMES = ("a", "b", "c")
 

@@ -49,6 +49,19 @@ def test_a_path_of_another_shape_is_not_found(path: str) -> None:
         parse_route(path.encode())
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "pods/p/exec", "pods/p/attach", "pods/p/portforward", "pods/p/proxy/a/b",
+        "services/s/proxy", "serviceaccounts/a/token",
+    ],
+)  # fmt: skip
+def test_what_upstream_has_and_we_do_not_is_said(path: str) -> None:
+    with pytest.raises(StatusError, match="is not served: ") as refused:
+        parse_route(f"/api/v1/namespaces/n/{path}".encode())
+    assert (refused.value.status, refused.value.reason) == (405, "MethodNotAllowed")
+
+
 def test_paths_of_the_native_api_stay_its_own() -> None:
     assert not any(map(is_kube_path, (b"/kv/api", b"/apiary", b"/keys", b"/versions", b"/")))
     assert all(map(is_kube_path, (b"/api", b"/apis/", b"/version", b"/openapi/v2")))

@@ -233,6 +233,38 @@ async def test_scale_is_a_number_of_replicas(tmp_path: Path) -> None:
         await api.refused("GET", f"{MAPS}/x/scale", reason="NotFound")
 
 
+async def test_a_scale_can_be_applied_and_its_manager_owns_the_number(tmp_path: Path) -> None:
+    async with kube_peer(tmp_path) as api:
+        await api.ask("POST", DEPLOYMENTS, deployment(), status=201)
+        scale, path = f"{DEPLOYMENTS}/web/scale", f"{DEPLOYMENTS}/web"
+        config: dict[str, Any] = {
+            "apiVersion": "autoscaling/v1",
+            "kind": "Scale",
+            "metadata": {"name": "web"},
+        }
+        config["spec"] = {"replicas": 3}
+
+        done = await api.ask("PATCH", f"{scale}?fieldManager=one", config, media=APPLY)
+        assert (done["kind"], done["spec"]) == ("Scale", {"replicas": 3})
+        whole = await api.ask("GET", path)
+        assert whole["spec"]["replicas"] == 3
+        owned = {
+            (m["manager"], m["operation"], m.get("subresource")): m["fieldsV1"]
+            for m in whole["metadata"]["managedFields"]
+        }
+        assert owned["one", "Apply", "scale"] == {"f:spec": {"f:replicas": {}}}
+        config["spec"] = {"replicas": 5}
+        told = await api.refused(
+            "PATCH", f"{scale}?fieldManager=two", config, media=APPLY, reason="Conflict"
+        )
+        assert ".spec.replicas" in told["message"]
+        await api.ask("PATCH", f"{scale}?fieldManager=two&force=true", config, media=APPLY)
+        assert (await api.ask("GET", path))["spec"]["replicas"] == 5
+        missing = f"{DEPLOYMENTS}/none/scale?fieldManager=one"
+        config["metadata"] = {"name": "none"}
+        await api.refused("PATCH", missing, config, media=APPLY, reason="NotFound")
+
+
 async def test_a_namespace_has_to_be_there(tmp_path: Path) -> None:
     """KST-1."""
     async with kube_peer(tmp_path) as api:
