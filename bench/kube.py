@@ -11,7 +11,6 @@ import json
 import os
 import statistics
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +23,7 @@ import uvloop
 
 from bench.measures import Row, Say, yardstick
 from bench.peers import Peers
-from bench.run import machine, say
+from bench.run import machine, measure
 from crdtstate.cli.kubeconfig import write_kubeconfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -323,15 +322,7 @@ def main() -> None:
         parser.error(f"no such measure: {', '.join(sorted(unknown))}")
     load = os.getloadavg()[0]
     print(f"{machine()}; load average {load:.1f} at the start")
-    rows: list[Row] = []
-    for name in given.what or MEASURES:
-        with tempfile.TemporaryDirectory(prefix="crdtstate-bench-") as path:
-            found = MEASURES[name](Path(path), say)
-        say("")
-        for row in found:
-            mark = {True: "met", False: "MISSED", None: ""}[row.met]
-            print(f"{row.name:42}{row.value:58}{row.target:14}{mark}", flush=True)
-        rows += found
+    rows = measure(MEASURES, given.what)
     today = time.strftime("%Y-%m-%d")
     out = given.out or ROOT / "bench" / "results" / f"kube-{today}.json"
     figures = {

@@ -17,11 +17,13 @@ from crdtstate.client import Client
 from crdtstate.errors import CrdtstateError, InvalidError
 
 
-def _free_plans(count: int, path: Path) -> list[Plan]:
+def _free_plans(count: int, path: Path, *, bare: bool) -> list[Plan]:
+    without = ["all"] if bare else []
     while True:
         plans = plan_peers(
-            count, random.randrange(20_000, 32_000, 100), path, dev=True, without=["all"]
-        )
+            count, random.randrange(20_000, 32_000, 100), path, dev=True, without=without,
+            end_pods=not bare,
+        )  # fmt: skip
         with contextlib.suppress(InvalidError):  # A port is taken.
             check_ports(plans)
             return plans
@@ -29,10 +31,14 @@ def _free_plans(count: int, path: Path) -> list[Plan]:
 
 @final
 class Peers:
-    """Some peers, with what the kernel says of their processes."""
+    """Some peers, with what the kernel says of their processes.
 
-    def __init__(self, path: Path, count: int = 3) -> None:
-        plans = _free_plans(count, path)
+    Args:
+        bare: Without what runs inside peers: controllers, agents.
+    """
+
+    def __init__(self, path: Path, count: int = 3, *, bare: bool = True) -> None:
+        plans = _free_plans(count, path, bare=bare)
         self.plans = {plan.name: plan for plan in plans}
         self.children: dict[str, Child] = {}
         self.clients: dict[str, Client] = {}
@@ -63,6 +69,11 @@ class Peers:
     def stop(self, name: str) -> None:
         """Stop one in order."""
         stop_all([self.children.pop(name)])
+
+    def kill(self, name: str) -> None:
+        """End a peer as a power cut would."""
+        self.children[name].process.kill()
+        self.stop(name)
 
     def urls(self, names: str = "") -> str:
         """Return the URLs of these peers, or of all."""

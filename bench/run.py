@@ -13,7 +13,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bench import measures
@@ -49,6 +49,22 @@ def machine() -> str:
     return f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}"
 
 
+def measure(
+    measures: Mapping[str, Callable[[Path, Say], list[Row]]], what: Sequence[str]
+) -> list[Row]:
+    """Take the measures of these names, or all, in turn; print each row and return them."""
+    rows: list[Row] = []
+    for name in what or measures:
+        with tempfile.TemporaryDirectory(prefix="crdtstate-bench-") as path:
+            found = measures[name](Path(path), say)
+        say("")
+        for row in found:
+            mark = {True: "met", False: "MISSED", None: ""}[row.met]
+            print(f"{row.name:42}{row.value:58}{row.target:14}{mark}", flush=True)
+        rows += found
+    return rows
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -59,15 +75,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no such measure: {', '.join(sorted(unknown))}")
     print(machine())
-    rows: list[Row] = []
-    for name in given.what or MEASURES:
-        with tempfile.TemporaryDirectory(prefix="crdtstate-bench-") as path:
-            found = MEASURES[name](Path(path), say)
-        say("")
-        for row in found:
-            mark = {True: "met", False: "MISSED", None: ""}[row.met]
-            print(f"{row.name:42}{row.value:58}{row.target:14}{mark}", flush=True)
-        rows += found
+    rows = measure(MEASURES, given.what)
     if any(row.met is False for row in rows):
         print("\nWhat missed, missed for want of CPU: two cores run three peers, the load and the")
         print("yardstick. Where one peer's time goes at 64 clients, under a profiler:")

@@ -117,6 +117,7 @@ class Beliefs:
         if member.liveness is Liveness.SUSPECT:
             confirmers = len(group.table.others(Liveness.ALIVE))
             self.suspicions.open(now_ms, member.name, update.accuser, len(group.table), confirmers)
+            self.suspicions.expect_at_most(confirmers)
         else:
             self.suspicions.close(member.name)
         effects.append(fx.MemberChanged(member))

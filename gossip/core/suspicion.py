@@ -6,6 +6,8 @@ members confirm the suspicion; a lone accuser, who may be the one at fault, wait
 Invariants:
     SUS-1  least <= timeout <= most, and more confirmations never lengthen it.
     SUS-2  One accuser counts once, and a member that only repeats what it was told counts as none.
+    SUS-3  What nobody is left to confirm has `least` to refute, also when it was suspected before
+           the others were: a member that hears nobody is not kept waiting for their word.
 """
 
 import math
@@ -87,6 +89,11 @@ class Suspicions:
             return False
         suspicion.accusers[accuser] = None
         return True
+
+    def expect_at_most(self, confirmers: int) -> None:
+        """So many members are left that could confirm anything (SUS-3)."""
+        for suspicion in self._running.values():
+            suspicion.expected = min(suspicion.expected, confirmers)
 
     def close(self, name: str) -> None:
         """It refuted, or was judged."""

@@ -54,6 +54,22 @@ def test_the_stream_alone_keeps_a_member_from_suspicion() -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_a_member_that_is_cut_off_alone_knows_of_the_others_within_thirteen_seconds(
+    seed: int,
+) -> None:
+    """SUS-3: it took 26 while the first suspect waited for the word of the second."""
+    net = Net("abc", seed=seed)
+    net.run(5_000)
+    net.cut("a")
+
+    took_ms = net.run_until(
+        lambda: all(net.sees("a", other) is Liveness.DEAD for other in "bc"), 60_000
+    )
+
+    assert took_ms <= 13_000
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(("names", "side"), [("ab", "a"), ("abc", "a"), (TEN, "abcde")])
 def test_both_halves_are_whole_again_three_seconds_after_a_cut(
     names: str, side: str, seed: int

@@ -67,6 +67,15 @@ def test_when_nobody_else_could_confirm_it_the_suspicion_is_short() -> None:
     assert opened(confirmers=1).due_ms() == [24_000]
 
 
+def test_when_all_who_could_confirm_fall_silent_an_older_suspicion_is_short_too() -> None:
+    """SUS-3: two members behind a cut are suspected one after the other."""
+    suspicions = opened(confirmers=1)
+    assert suspicions.expired(4_000) == []
+    suspicions.open(1_000, "y", "me", 3, 0)
+    suspicions.expect_at_most(0)
+    assert suspicions.expired(4_000) == ["x"]
+
+
 def test_a_suspect_that_was_heard_gets_its_whole_time_again() -> None:
     suspicions = opened()
 
