@@ -199,6 +199,9 @@ def _status(state: StatefulSetState, revisions: Revisions, before: str) -> dict[
     generation = meta(owner).get("generation")
     if generation is not None:
         status["observedGeneration"] = generation
+    conditions = status_of(owner).get("conditions")
+    if conditions:  # None are its own; those of others stay.
+        status["conditions"] = conditions
     return status
 
 
