@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controllers.builtin.deployments import Deployments
-from controllers.builtin.pods import host_of, is_active
+from controllers.builtin.pods import is_active, lost_in_ms
 from controllers.builtin.replicasets import ReplicaSets
 from controllers.builtin.scheduler import Scheduler
 from controllers.runtime.manager import Manager
@@ -105,7 +105,8 @@ class Controlled:
     def _observe(self, host: Host, planned: Try, answer: Answer) -> None:
         """Judge each removal of a pod: is enough left, as the peer that was asked shows it?
 
-        What was asked for in the last seconds counts: informers are a little late.
+        What was asked for in the last seconds counts: informers are a little late. A pod that was
+        made on a host after that fell silent is there until it has had its time, as for planners.
         """
         if host.peer is None:
             return
@@ -115,11 +116,11 @@ class Controlled:
         self.removals += 1
         name = planned.target.rpartition("/")[2].partition("?")[0]
         owner = name.rpartition("-")[0]
-        lost = set(self.sites[host.name].lost())
+        lost = self.sites[host.name].lost()
         left = sum(
             pod.key.name.startswith(f"{owner}-")
             and is_active(pod.body)
-            and host_of(pod.body) not in lost
+            and lost_in_ms(pod.body, lost, host.clock.wall_ms()) != 0
             for pod in host.peer.feed.cache.list("/pods", "default")
         )
         fewest = min(asked.get(owner, 0) for _, asked in self.looks[host.name])

@@ -68,6 +68,7 @@ def test_each_side_of_a_cut_keeps_its_own_count_and_the_heal_restarts_nothing_he
         assert old <= set(controlled.running())
         await asyncio.sleep(60)
         assert (on(controlled, "a"), on(controlled, "b", "c")) == (5, 4)
+        assert len({name for name, _, _ in controlled.running()}) == 3 + 4, "RS-1: the same names"
         during = {(p.uid, p.started_s) for s in controlled.sites.values()
                   for p in s.processes.values()}  # fmt: skip
 

@@ -5,7 +5,7 @@ import pytest
 from tests.controllers.sim.campaign import run_seed
 
 
-@pytest.mark.parametrize("seed", [1, 5, 28, 41])
+@pytest.mark.parametrize("seed", [1, 5, 28, 41, 232])
 def test_what_is_wanted_runs_soon_after_the_trouble_and_then_nobody_fights(seed: int) -> None:
     run_seed(seed)
 

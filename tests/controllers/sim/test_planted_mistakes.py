@@ -11,7 +11,6 @@ from controllers.builtin.pods import host_of
 from controllers.runtime import membership
 from controllers.runtime.actions import removal
 from crdtstate.client.kinds import PODS
-from tests.controllers.sim.campaign import run_seed
 from tests.controllers.sim.test_controlled_worlds import (
     test_each_side_of_a_cut_keeps_its_own_count_and_the_heal_restarts_nothing_healthy as cut,
 )
@@ -57,7 +56,7 @@ def what_is_not_heard_is_removed(patch: Patch) -> None:
 @pytest.mark.parametrize(
     ("plant", "story"),
     [
-        (names_of_no_function, lambda: run_seed(2)),
+        (names_of_no_function, cut),
         (the_best_go_first, cut),
         (silence_is_death_at_once, die),
         (what_is_not_heard_is_removed, cut),
