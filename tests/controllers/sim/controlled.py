@@ -299,8 +299,13 @@ def play(
     was_on = gc.isenabled()
     gc.disable()  # A collection would close coroutines of dead lives at random moments.
     hook = sys.unraisablehook
+    failure: Exception | None = None
     try:
         _play(Controlled(seed, names, classes), story)
+    except Exception as error:  # noqa: BLE001 - raised again, below.
+        # Its frames hold the world, which has to go before the hook is back.
+        failure = error.with_traceback(None)
+        failure.__cause__ = failure.__context__ = None
     finally:
         sys.unraisablehook = lambda _: None  # What is left of the run may not act any more.
         with warnings.catch_warnings():
@@ -309,6 +314,8 @@ def play(
         sys.unraisablehook = hook
         if was_on:
             gc.enable()
+    if failure is not None:
+        raise failure
 
 
 def _play(controlled: Controlled, story: Callable[[Controlled], Coroutine[Any, Any, None]]) -> None:
