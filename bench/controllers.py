@@ -6,7 +6,6 @@ About five minutes. Prints a table, and writes the rows to bench/results/control
 """
 
 import argparse
-import json
 import os
 import signal
 import subprocess
@@ -20,7 +19,7 @@ from typing import Any
 
 from bench.measures import Row, Say
 from bench.peers import Peers
-from bench.run import machine, measure
+from bench.run import machine, measure, write_figures
 from crdtstate.client.kinds import DEPLOYMENTS, NODES, PODS, SERVICES
 from crdtstate.errors import CrdtstateError
 from crdtstate.model import Kind
@@ -281,16 +280,12 @@ def main() -> None:
     if not KUBECTL.exists():
         parser.error("kubectl is not there: make clients fetches it")
     measures: Measures = {**MEASURES, "cut": partial(cut, cut_s=given.cut_s)}
-    today = time.strftime("%Y-%m-%d")
-    out = given.out or ROOT / "bench" / "results" / f"controllers-{today}.json"
+    name = f"controllers-{time.strftime('%Y-%m-%d')}.json"
+    out = given.out or ROOT / "bench" / "results" / name
     load = os.getloadavg()[0]
     print(f"{machine()}; load average {load:.1f} at the start")
     rows = measure(measures, given.what)
-    figures = {
-        "at": today, "machine": machine(), "load_average": load,
-        "rows": [row._asdict() for row in rows],
-    }  # fmt: skip
-    out.write_text(json.dumps(figures, indent=1) + "\n")
+    write_figures(out, rows, load)
 
 
 if __name__ == "__main__":

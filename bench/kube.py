@@ -23,7 +23,7 @@ import uvloop
 
 from bench.measures import Row, Say, yardstick
 from bench.peers import Peers
-from bench.run import machine, measure
+from bench.run import machine, measure, write_figures
 from crdtstate.cli.kubeconfig import write_kubeconfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -323,13 +323,9 @@ def main() -> None:
     load = os.getloadavg()[0]
     print(f"{machine()}; load average {load:.1f} at the start")
     rows = measure(MEASURES, given.what)
-    today = time.strftime("%Y-%m-%d")
-    out = given.out or ROOT / "bench" / "results" / f"kube-{today}.json"
-    figures = {
-        "at": today, "machine": machine(), "load_average": load,
-        "rows": [row._asdict() for row in rows],
-    }  # fmt: skip
-    out.write_text(json.dumps(figures, indent=1) + "\n")
+    name = f"kube-{time.strftime('%Y-%m-%d')}.json"
+    out = given.out or ROOT / "bench" / "results" / name
+    write_figures(out, rows, load)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,15 @@ def measure(
     return rows
 
 
+def write_figures(path: Path, rows: Sequence[Row], load: float) -> None:
+    """Keep rows as JSON, with what they depend on; `load` is the load average at the start."""
+    figures = {
+        "at": time.strftime("%Y-%m-%d"), "machine": machine(), "load_average": load,
+        "rows": [row._asdict() for row in rows],
+    }  # fmt: skip
+    path.write_text(json.dumps(figures, indent=1) + "\n")
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -74,7 +83,8 @@ def main() -> None:
     unknown = set(given.what) - MEASURES.keys()
     if unknown:
         parser.error(f"no such measure: {', '.join(sorted(unknown))}")
-    print(machine())
+    load = os.getloadavg()[0]
+    print(f"{machine()}; load average {load:.1f} at the start")
     rows = measure(MEASURES, given.what)
     if any(row.met is False for row in rows):
         print("\nWhat missed, missed for want of CPU: two cores run three peers, the load and the")
@@ -84,9 +94,7 @@ def main() -> None:
                 print(f"{row.name:42}{row.value}")
         say("")
     if given.json:
-        figures = {"at": time.strftime("%Y-%m-%d"), "machine": machine()}
-        figures["rows"] = [row._asdict() for row in rows]  # type: ignore[assignment]
-        given.json.write_text(json.dumps(figures, indent=1) + "\n")
+        write_figures(given.json, rows, load)
 
 
 if __name__ == "__main__":
