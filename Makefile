@@ -33,7 +33,7 @@ layers: $(VENV)/dev.stamp
 check: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -q -rs -m "not deep" -n 2 --dist loadfile
 
-deep: $(VENV)/dev.stamp ## Run what needs an hour: 3,100 seeds, 200 kills, the whole zoo, models, long fuzzing
+deep: $(VENV)/dev.stamp clients ## Run what needs an hour: 3,100 seeds, 200 kills, the whole zoo, models, long fuzzing
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -rs -m deep -n 2 --dist loadfile
 
 bench: $(VENV)/dev.stamp ## Measure: puts, visibility, bytes, memory, restart, catch-up
