@@ -145,32 +145,33 @@ QUICK = Matrix(
     keys=0,
     profile_s=4.0,
 )
-_LENGTHS = (5.0, 15.0, 60.0)
+_LENGTHS = {5.0: 3, 15.0: 3, 60.0: 2}
+"""Seconds of a cut, and rounds."""
 FULL = Matrix(
     name="full",
     loads=[*PUTS_64, *PUTS_256, *PUTS_1, *MANY_16, *MANY_1, *GETS_64],
     load_seconds=5.0,
-    load_rounds=5,
+    load_rounds=3,
     idle_seconds=10.0,
     cells=[
-        Cell(fault=NONE, seconds=_SECONDS, rounds=3),
-        *(Cell(fault=cut, seconds=s, rounds=3) for cut in CUTS for s in _LENGTHS),
+        Cell(fault=NONE, seconds=_SECONDS),
+        *(Cell(fault=cut, seconds=s, rounds=n) for cut in CUTS for s, n in _LENGTHS.items()),
         *(
-            Cell(fault=fault, seconds=15.0, rounds=3)
+            Cell(fault=fault, seconds=15.0)
             for fault in (
                 KILL_LEADER, KILL_MEMBER, ONE_WAY, FLAP, PAUSE, SLOW_DISK, CLOCK_JUMP,
             )
         ),
-        *(Cell(fault=CUT_MEMBER, seconds=s, members=2, rounds=3) for s in _LENGTHS),
-        Cell(fault=KILL_MEMBER, seconds=15.0, members=2, rounds=3),
+        *(Cell(fault=CUT_MEMBER, seconds=s, members=2) for s in _LENGTHS),
+        Cell(fault=KILL_MEMBER, seconds=15.0, members=2),
         *(
-            Cell(fault=fault, seconds=15.0, link=link, rounds=3)
+            Cell(fault=fault, seconds=15.0, link=link)
             for link in ("LAN", "campus", "WAN", "lossy LAN")
             for fault in (NONE, CUT_LEADER)
         ),
     ],
     before_s=5.0,
-    after_s=20.0,
+    after_s=12.0,
     keys=1_000_000,
     keys_rounds=3,
     profile_s=10.0,

@@ -27,7 +27,6 @@ from crdtstate.crdt.record import Cell, Path, Record
 from crdtstate.errors import RemoteProtocolError
 
 __all__ = [
-    "canonical_dumps",
     "decode_path",
     "decode_record",
     "decode_value",
@@ -42,11 +41,6 @@ __all__ = [
 DEPTH_MAX = 72  # A path of 64 steps inside a value, and the envelope around it.
 
 dumps = cbor2.dumps
-
-
-def canonical_dumps(value: Any) -> bytes:
-    """Encode with sorted keys and shortest heads."""
-    return cbor2.dumps(value, canonical=True)
 
 
 def _refuse_tag(_decoder: object, *_rest: object) -> NoReturn:

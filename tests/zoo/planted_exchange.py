@@ -119,7 +119,7 @@ def held_ones_are_never_drained(patch: Patch) -> None:
     patch.setattr(Store, "drain", lambda *_: 0)
 
 
-@bug(tight=True)
+@bug(tight=True, loss=0.1, rate=2.0)
 def what_is_held_has_no_bound(patch: Patch) -> None:
     """Every transaction that comes too early is kept [STR-3]."""
     hold = Store._hold

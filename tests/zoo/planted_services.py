@@ -167,7 +167,7 @@ def a_watch_forgets_deletes(patch: Patch) -> None:
     patch.setattr(watch, "_changes", living)
 
 
-@bug()
+@bug(event_entries_max=4, watchers=2)
 def a_watch_ignores_the_floor(patch: Patch) -> None:
     """A slow watch goes on over changes that are no longer remembered [WAT-4]."""
     read = watch.read_revision

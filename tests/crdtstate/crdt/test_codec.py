@@ -214,6 +214,11 @@ GOLDEN = (
 )
 
 
+def test_keys_of_a_value_are_sorted_shorter_ones_first() -> None:
+    value = {"b": 1, "aa": [{"d": 1, "c": 2}], "a": 3}
+    assert encode_value(value).hex() == "a3" + "616103" + "616201" + "626161" + "81a2616302616401"
+
+
 def test_golden_record() -> None:
     """COD-1, law 25."""
     assert encode_record(RECORD).hex() == GOLDEN

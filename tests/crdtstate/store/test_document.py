@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crdtstate.crdt.codec import encode_value
+from crdtstate.crdt.dots import ORIGIN_MIN
 from crdtstate.crdt.record import Record
 from crdtstate.errors import TooLargeError
 from crdtstate.store.document import display_path, flatten, item_names, merge_patch, unflatten
@@ -113,3 +114,25 @@ def test_merge_patches_of_the_standard(original: Any, patch: Any, result: Any) -
 
 def test_paths_are_shown_as_json_pointers() -> None:
     assert display_path((".spec", "#web", ".a/b~c")) == "/spec/web/a~1b~0c"
+
+
+def test_items_without_an_order_are_shown_by_name() -> None:
+    dots = {name: {(ORIGIN_MIN, n): (n, encode_value(n))} for n, name in enumerate("ba", 1)}
+    record: Record = {(".l", f"#{name}", ".x"): cell for name, cell in dots.items()}
+    assert unflatten(record) == {"l": [{"x": 2}, {"x": 1}]}
+    for order in ("text", None, 3):
+        record[".l", "@order"] = {(ORIGIN_MIN, 9): (9, encode_value(order))}
+        assert unflatten(record) == {"l": [{"x": 2}, {"x": 1}]}
+    record[".l", "@order"] = {(ORIGIN_MIN, 9): (9, encode_value(["gone", "b", 7]))}
+    assert unflatten(record) == {"l": [{"x": 1}, {"x": 2}]}
+
+
+def test_what_is_hidden_and_the_life_are_no_part_of_a_document() -> None:
+    cell = {(ORIGIN_MIN, 1): (1, encode_value(1))}
+    assert unflatten({(): cell, ("@applied", "me"): cell, (".x",): cell}) == {"x": 1}
+    assert unflatten({}) == {}
+
+
+def test_a_document_that_is_no_object_is_shown_as_an_empty_one() -> None:
+    cell = {(ORIGIN_MIN, 1): (1, encode_value(1))}
+    assert unflatten({("#a", ".x"): cell}) == {}

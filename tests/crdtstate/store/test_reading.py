@@ -2,7 +2,7 @@
 
 import pytest
 
-from crdtstate.crdt.codec import encode_register, encode_value
+from crdtstate.crdt.codec import encode_record, encode_register, encode_value
 from crdtstate.crdt.dots import ORIGIN_MIN
 from crdtstate.crdt.record import LIFE
 from crdtstate.storage.memory import MemoryStorage
@@ -227,6 +227,57 @@ def test_conflicts_come_in_pages_of_records() -> None:
     assert keys(b"k", b"k2\0", 2) == (["k3"], None)
     assert keys(b"", None, 4) == (["k1", "k2", "k3", "other"], None)
     assert keys(b"nobody", None, 4) == ([], None)
+    assert keys(b"", b"k1\0", 2) == (["k2", "k3"], b"k3\0")
+
+
+def test_conflicts_of_the_system_s_keys_and_of_objects_are_not_among_the_users() -> None:
+    storage = MemoryStorage()
+    batch = storage.batch()
+    record = {(".x",): {(ORIGIN_MIN, 1): (1, encode_value(1))}}
+    for key in (b"\x01system", b"\x1fobject", b" user", b"\xc3\xbc"):
+        batch.put(b"c" + key + b"\0", b"\x01")
+        batch.put(b"r" + key + b"\0", encode_record(record))
+    batch.put(b"cabsent\0", b"\x01")
+    storage.write(batch)
+
+    found, more = list_conflicts(storage, b"", None, 100)
+
+    assert ([one.key for one in found], more) == ([" user", "\u00fc"], None)
+    assert [one.key for one in list_conflicts(storage, b"\x1f", None, 100)[0]] == []
+
+
+def test_cells_that_join_by_a_rule_of_their_own_are_not_told_of_an_update_that_lost() -> None:
+    storage = MemoryStorage()
+    batch = storage.batch()
+    cell = {(ORIGIN_MIN, 1): (1, encode_value(1)), (ORIGIN_MIN, 2): (1, encode_value(2))}
+    record = {("@applied", "me"): cell, (".l", "@order"): cell, (".x",): cell}
+    batch.put(b"ck\0", b"\x01")
+    batch.put(b"rk\0", encode_record(record))
+    storage.write(batch)
+
+    (found,) = list_conflicts(storage, b"", None, 100)[0]
+
+    assert (found.path, found.kind) == ("/x", "update_after_delete")
+    assert [(value.value, value.wins) for value in found.values] == [(2, False), (1, False)]
+
+
+def test_of_two_lives_with_one_stamp_the_greater_dot_is_shown() -> None:
+    storage = storage_with(lives=(("k", 0), ("k", 1)))
+    batch = storage.batch()
+    for life, origin in ((0, ORIGIN_MIN + 1), (1, ORIGIN_MIN)):
+        record_id = make_record_id(b"k", life)
+        data = encode_register((origin, 1), 5, b"\0%d" % life)
+        batch.put(b"r" + record_id, data)
+        batch.put(b"c" + record_id, b"\x01")
+    batch.put(b"gk", b"\0\0\0\0")
+    storage.write(batch)
+
+    (found,) = list_conflicts(storage, b"", None, 100)[0]
+
+    assert [(value.value, value.wins) for value in found.values] == [(b"0", True), (b"1", False)]
+    shown = find_view(storage, b"k", NOW_MS)
+    assert shown is not None
+    assert (shown[0].value, shown[1]) == (b"0", 1)
 
 
 def test_equal_values_of_two_writers_are_no_conflict_to_the_reader() -> None:
