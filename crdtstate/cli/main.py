@@ -107,13 +107,23 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, _HELP_SUMMARIES.get(name, "")) for name in self.list_commands(ctx)]
+        rows = list(_HELP_SUMMARIES.items())
+        rows += sorted((point.name, _summary(point)) for point in _extensions())
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
 
 def _extensions() -> list[Any]:
     return [p for p in entry_points(group="crdtstate.commands") if p.name not in _COMMANDS]
+
+
+def _summary(point: Any) -> str:
+    """Return what a command of others says of itself; a broken one must not break the list."""
+    try:
+        summary: str = point.load().get_short_help_str(limit=60)
+    except Exception as error:  # noqa: BLE001 - whatever it raises, it is theirs.
+        return f"(cannot be loaded: {error})"
+    return summary
 
 
 @click.group(

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click import Context
 
-from crdtstate.cli.main import main
+from crdtstate.cli.main import main, root
 from tests.e2e.fleet import Fleet, until
 
 pytestmark = pytest.mark.e2e
@@ -250,7 +251,10 @@ def test_wrong_usage_is_said(run: Run) -> None:
 
 
 def test_help_and_completion_need_no_peer(run: Run) -> None:
-    assert "Exit codes" in run("--help", server="127.0.0.1:1")
+    told = run("--help", server="127.0.0.1:1")
+    assert "Exit codes" in told
+    for name in root.list_commands(Context(root)):
+        assert re.search(rf"^  {name} +\S", told, re.MULTILINE), f"{name} says what it does"
     assert "--if-absent" in run("kv", "put", "--help", server="127.0.0.1:1")
     for shell in ("bash", "zsh", "fish"):
         assert "crdtstate" in run("completion", shell, server="127.0.0.1:1")
