@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: clients help up test lint types layers check deep bench lab lab-full clean
+.PHONY: clients help up test lint types layers check deep deep-world deep-daemons bench lab lab-full clean
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 up: $(VENV)/run.stamp ## Run three peers on this machine (ports 7480, 7490, 7500); Ctrl-C stops them
 	@exec $(BIN)/crdtstate up
@@ -33,8 +33,16 @@ layers: $(VENV)/dev.stamp
 check: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -q -rs -m "not deep" -n 2 --dist loadfile
 
-deep: $(VENV)/dev.stamp clients ## Run what needs an hour: 3,100 seeds, 200 kills, the whole zoo, models, long fuzzing
-	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -rs -m deep -n 2 --dist loadfile
+deep: deep-world deep-daemons ## Run what needs hours: first the simulated world, then real daemons
+
+DEEP := HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -rf -rs -m deep -n 2 --dist loadfile
+REAL := tests/controllers tests/e2e tests/kube
+
+deep-world: $(VENV)/dev.stamp ## Run 3,100 seeds, the whole zoo, mutants, models, 60,000 recoveries (an hour)
+	$(DEEP) $(addprefix --ignore=,$(REAL))
+
+deep-daemons: $(VENV)/dev.stamp clients ## Run 200 kills, long informers and fuzzing, 300 stories of controllers (40 minutes)
+	$(DEEP) $(REAL)
 
 bench: $(VENV)/dev.stamp ## Measure: puts, visibility, bytes, memory, restart, catch-up
 	$(BIN)/python -m bench.run

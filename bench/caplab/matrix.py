@@ -1,6 +1,7 @@
 """What is measured, as data: which loads, which faults, how long, how often. Pure.
 
-`QUICK` fits twelve minutes on two cores; `FULL` is everything. `TINY` is for the tests: it shows
+`QUICK` fits twelve minutes on two cores; `LONG` is what it has no time for, cuts of 15 and 60
+seconds and a million keys, in half an hour; `FULL` is everything. `TINY` is for the tests: it shows
 that the laboratory works, and measures nothing worth saying.
 """
 
@@ -145,6 +146,22 @@ QUICK = Matrix(
     keys=0,
     profile_s=4.0,
 )
+LONG = Matrix(
+    name="long",
+    loads=[],
+    load_seconds=0.0,
+    load_rounds=0,
+    idle_seconds=0.0,
+    cells=[
+        *(Cell(fault=cut, seconds=15.0, rounds=3) for cut in CUTS),
+        *(Cell(fault=cut, seconds=60.0) for cut in CUTS),
+        Cell(fault=CUT_MEMBER, seconds=60.0, members=2),
+    ],
+    before_s=5.0,
+    after_s=12.0,
+    keys=1_000_000,
+    keys_rounds=3,
+)
 _LENGTHS = {5.0: 3, 15.0: 3, 60.0: 2}
 """Seconds of a cut, and rounds."""
 FULL = Matrix(
@@ -187,7 +204,7 @@ TINY = Matrix(
     after_s=2.0,
     keys=0,
 )
-MATRICES = {matrix.name: matrix for matrix in (QUICK, FULL, TINY)}
+MATRICES = {matrix.name: matrix for matrix in (QUICK, LONG, FULL, TINY)}
 
 
 def parts_of(system: str, members: int, fault: str, sides: list[list[int]]) -> list[Part]:

@@ -1,6 +1,6 @@
 """Run the laboratory: a matrix beside a real etcd, then the report.
 
-    python -m bench.caplab.run [quick|full|tiny] [--only TEXT] [--out FOLDER] [--loopback]
+    python -m bench.caplab.run [quick|long|full|tiny] [--only TEXT] [--out FOLDER] [--loopback]
 
 Writes FOLDER/caplab-MATRIX.json and, beside it, the page that it makes.
 """

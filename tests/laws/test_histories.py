@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.models.world import schedule
 
 SEEDS, BLOCK = 500, 100
-SEEDS_DEEP = 20_000
+SEEDS_DEEP = 10_000
 
 
 @pytest.mark.parametrize("block", range(SEEDS // BLOCK))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.models.object_histories import play_objects
 
-SEEDS, SEEDS_DEEP = 40, 5_000
+SEEDS, SEEDS_DEEP = 40, 2_000
 
 
 @pytest.mark.parametrize("repair", [False, True], ids=["repair off", "repair on"])
