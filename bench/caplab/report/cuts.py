@@ -68,7 +68,8 @@ def _side_rows(view: View, cell: Cell, system: str) -> list[list[str]]:
         side = str(n)
 
         p99 = " / ".join(
-            v.number(median([_p99(run, window, side) for run in runs])) for window in WINDOWS
+            v.number(median([_p99(run, window, side) for run in runs])) or "–"
+            for window in WINDOWS
         )
         rows.append(
             [v.describe(cell) if not n else "", system if not n else "", name,

@@ -124,10 +124,11 @@ def _draw_puts(axes: Axes, run: CellRun, system: str, top: float) -> None:
         failed = [second for second, count in zip(seconds, line.failed, strict=True) if count]
         height = -0.07 * top * (n + 1)
         axes.plot(failed, [height] * len(failed), "x", color=_SIDES[n], markersize=4)
-    axes.set_ylim(-0.07 * top * (len(run.measured.lines) + 1), 1.15 * top)
+    axes.set_ylim(-0.07 * top * (len(run.measured.lines) + 1), 1.1 * top)
     axes.set_ylabel("puts/s")
     axes.set_title(f"{system}: puts accepted, and failed (crosses)")
-    axes.legend(loc="upper right", ncols=3, frameon=False, fontsize=9)
+    # Beside the title: inside it would lie on the lines.
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.96), ncols=3, frameon=False, fontsize=9)
 
 
 def _draw_staleness(axes: Axes, run: CellRun, system: str, top_s: float) -> None:
