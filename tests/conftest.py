@@ -70,20 +70,20 @@ def deadline(request: pytest.FixtureRequest) -> Iterator[None]:
     faulthandler.cancel_dump_traceback_later()
 
 
-_FIGURES = pytest.StashKey[list[str]]()
+_FIGURE = "figure"
 
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Let a test state what it measured; the end of the run prints it, whatever was captured."""
-    figures = request.config.stash.setdefault(_FIGURES, [])
-    return figures.append
+    return lambda text: request.node.user_properties.append((_FIGURE, text))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures."""
-    figures = terminalreporter.config.stash.get(_FIGURES, [])
+    """Print the figures, those of other processes too: they come with the reports."""
+    reports = [r for kind in ("passed", "failed") for r in terminalreporter.getreports(kind)]
+    figures = [text for r in reports for name, text in r.user_properties if name == _FIGURE]
     if figures:
         terminalreporter.section("figures")
         for text in figures:
-            terminalreporter.write_line(text)
+            terminalreporter.write_line(str(text))

@@ -13,10 +13,12 @@ from crdtstate.crdt.codec import (
     encode_list,
     encode_record,
     encode_register,
+    head,
     is_canonical,
     register_dot,
     register_value,
     split_register,
+    strict_loads,
     string_content,
 )
 from crdtstate.crdt.dots import ORIGIN_MIN, SEQ_MAX
@@ -124,3 +126,22 @@ def test_a_register_of_a_peer_is_taken_as_it_is_when_it_is_canonical() -> None:
     found = register_value(low)
     assert found is not None
     assert not is_canonical(low, found)
+
+
+# Those that cbor2 has decoders of its own for, and a few that nobody has.
+@pytest.mark.parametrize(
+    "tag",
+    [
+        0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000,
+        55799, 6, 24, 38, 65_536, (1 << 64) - 1,
+    ],
+)  # fmt: skip
+def test_every_tag_is_refused_before_anything_is_made_of_it(tag: int) -> None:
+    with pytest.raises(RemoteProtocolError) as caught:
+        strict_loads(head(0xC0, tag) + b"\x82\x00\x01")
+    reasons: list[str] = []
+    reason: BaseException | None = caught.value
+    while reason is not None:
+        reasons.append(str(reason))
+        reason = reason.__cause__
+    assert "tags are not part of the format" in reasons, reasons
