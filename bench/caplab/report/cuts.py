@@ -68,7 +68,7 @@ def _side_rows(view: View, cell: Cell, system: str) -> list[list[str]]:
         side = str(n)
 
         p99 = " / ".join(
-            v.number(median([_p99(run, window, side) for run in runs])) or "–"
+            v.number(median([_p99(run, window, side) for run in runs])) or v.NONE
             for window in WINDOWS
         )
         rows.append(
