@@ -212,6 +212,8 @@ class _Run:
         hosts = self._staying()
         if not all(h.serving is not None for h in hosts):
             return False
+        if not all(h.peer.replica.store.is_quiet for h in hosts):
+            return False  # Somebody has a write open, which was waiting for an identity (PUT-1).
         shown = [h.peer.replica.shown for h in hosts]
         first = shown[0]
         return all(s.root == first.root and s.vector == first.vector for s in shown)
