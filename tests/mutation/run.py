@@ -38,7 +38,10 @@ def main() -> int:
     mutants = [m for m in all_mutants() if chosen.only in m.name][part::parts]
     # Shuffled: what is done when it is stopped is a fair sample.
     Random(f"mutants {chosen.seed}").shuffle(mutants)
-    del mutants[chosen.sample :]
+    if chosen.sample is not None:
+        del mutants[chosen.sample :]
+    if not mutants:
+        parser.error(f"no mutant of shard {chosen.shard} has {chosen.only!r} in its name")
     began, done, survived = time.time(), 0, list[str]()
     sink = chosen.json.open("a") if chosen.json else None
 
