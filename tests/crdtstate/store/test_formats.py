@@ -24,6 +24,7 @@ from crdtstate.store import (
 from crdtstate.store.fingerprint import bucket_of, print_of
 from crdtstate.store.limits import Limits
 from crdtstate.store.store import Store, StoreConfig
+from tests.models.durable import make_durable
 
 WALL_MS = 1_700_000_000_000
 ME = ORIGIN_MIN.to_bytes(8, "big")
@@ -78,11 +79,9 @@ def test_what_is_on_a_disk() -> None:
         ops.Put("t", value="v", ttl_ms=5), ops.MapPut("m", {"x": 1}),
     ):  # fmt: skip
         store.submit([operation], [], WALL_MS)
-        store.take_outbox()
-        store.table.storage.write(store.close_batch())  # type: ignore[attr-defined]
-        store.batch_durable()
+        make_durable(store)
     store.index.raise_floor(ORIGIN_MIN, 1)
-    store.table.storage.write(store.close_batch())  # type: ignore[attr-defined]
+    make_durable(store)
 
     def stamp(n: int) -> bytes:
         return ((WALL_MS << 16) + n).to_bytes(8, "big")

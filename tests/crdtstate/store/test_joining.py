@@ -16,6 +16,7 @@ from crdtstate.store.index import read_events, read_floors, read_log, read_revis
 from crdtstate.store.ports import Family
 from crdtstate.store.store import Store, StoreConfig
 from crdtstate.store.views import encode_life
+from tests.models.durable import make_durable
 
 ME, OTHER = ORIGIN_MIN, ORIGIN_MIN + 1
 BYTES_MAX = 1 << 20
@@ -23,12 +24,6 @@ BYTES_MAX = 1 << 20
 
 def store_of(origin: int = ME) -> Store:
     return Store(MemoryStorage(), origin, StoreConfig())
-
-
-def make_durable(store: Store) -> None:
-    store.take_outbox()
-    store.table.storage.write(store.close_batch())  # type: ignore[attr-defined]
-    store.batch_durable()
 
 
 def commit(store: Store, *operations: ops.Operation) -> None:

@@ -24,6 +24,7 @@ from crdtstate.store.fingerprint import bucket_of
 from crdtstate.store.index import read_events, read_floors, read_log, read_revision, read_vector
 from crdtstate.store.limits import Limits
 from crdtstate.store.store import Store, StoreConfig
+from tests.models.durable import make_durable
 
 O1 = ORIGIN_MIN + 1
 
@@ -42,12 +43,6 @@ def store_of(config: StoreConfig | None = None, disk: MemoryDisk | None = None) 
 def commit(store: Store, *operations: ops.Operation, wall_ms: int = 1_000) -> None:
     store.submit(list(operations), [], wall_ms)
     make_durable(store)
-
-
-def make_durable(store: Store) -> None:
-    store.take_outbox()
-    store.table.storage.write(store.close_batch())
-    store.batch_durable()
 
 
 def fill(store: Store, count: int, value: str = "v") -> None:
