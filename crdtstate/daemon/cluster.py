@@ -13,8 +13,9 @@ from crdtstate.crdt.dots import missing
 from crdtstate.daemon.driver import Driver
 from crdtstate.errors import CrdtstateError, InvalidError, NotFoundError
 from crdtstate.replica.events import Outcome
+from crdtstate.replica.membership import MemberRecord
 from crdtstate.version import VERSION
-from gossip import GossipError, Liveness, Mesh, key_id_of
+from gossip import GossipError, Liveness, Member, Mesh, key_id_of
 
 __all__ = ["PeerCluster"]
 
@@ -112,7 +113,7 @@ class PeerCluster(Collector):
                 {
                     "name": name,
                     "origin": record.origin if record else None,
-                    "address": f"{member.host}:{member.port}" if member else None,
+                    "address": _address(record, member),
                     "api": record.api if record else None,
                     "liveness": member.liveness.name.lower() if member else "unknown",
                     "incarnation": member.incarnation if member else None,
@@ -216,3 +217,10 @@ class PeerCluster(Collector):
         for name, value in sorted(self._mesh.stats().items()):
             events.add_metric([name], float(value))
         yield events
+
+
+def _address(record: MemberRecord | None, member: Member | None) -> str | None:
+    """Where gossip sees a member; else where it last said that it is."""
+    if member is not None:
+        return f"{member.host}:{member.port}"
+    return (record.gossip or None) if record is not None else None

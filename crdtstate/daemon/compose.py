@@ -84,6 +84,8 @@ class Assembled:
             await self.mesh.start()
         except GossipError as error:
             raise InvalidError(f"gossip: {error}", code="address_in_use") from error
+        host, port = self.mesh.address
+        self.replica.gossip = f"{host}:{port}"
         for name in self.replica.members.retired:
             self.mesh.forget(name)
         self.driver.start(self.mesh)
@@ -117,7 +119,7 @@ def assemble(
         committer=around.committer, wall_ms=around.wall_ms,
     )  # fmt: skip
     mesh = Mesh(
-        _mesh_config(config, keeper), driver,
+        _mesh_config(config, keeper), driver, contacts=replica.members.contacts,
         network=around.network, clock=around.clock, rng=around.rng,
     )  # fmt: skip
     feed = Feed(driver, keeper.cluster_id)

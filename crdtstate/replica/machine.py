@@ -65,6 +65,7 @@ class Replica:
 
     def __init__(self, storage: Storage, origin: int, config: ReplicaConfig) -> None:
         self.config = config
+        self.gossip = ""  # Where this peer's gossip is, as others are told: known once it is bound.
         self.store = store = Store(storage, origin, config.store)
         self.peers = Peers(config.message_bytes_max)
         self.members = ReplicaSet()
@@ -233,8 +234,8 @@ class Replica:
         return self.store.submit_system(retire(record), self._wall_ms)
 
     def _enter_replica_set(self) -> None:
-        config = self.config
-        mine = MemberRecord(config.name, f"{self.store.origin:016x}", config.api)
+        me, origin = self.config, f"{self.store.origin:016x}"
+        mine = MemberRecord(me.name, origin, me.api, gossip=self.gossip)
         missing = not self.members.shows(mine)
         if missing:
             self.store.submit_system([announce(mine)], self._wall_ms)
@@ -384,8 +385,7 @@ class Replica:
     def abandon(self) -> list[Any]:
         """Return every request that still waits: the storage has failed (REP-4)."""
         batch = self._in_flight
-        requests = [request for request, _ in self._replies]
-        requests += [request for request, *_ in self._wanted]
+        requests = [request for request, *_ in (*self._replies, *self._wanted)]
         if batch is not None:
             requests += [request for request, _ in batch.replies]
             requests += [request for request, *_ in batch.wanted]

@@ -1,15 +1,18 @@
 """The replica set: who counts for stability and majorities. Kept in the store, like all state.
 
-    \\x01member/NAME    register: {"name", "origin", "api"}         each member writes its own
-    \\x01retired/NAME   register: {"name", "origin", "seq"}         written by `forget`
+    \\x01member/NAME    register: {"name", "origin", "api", "gossip"}   each member writes its own
+    \\x01retired/NAME   register: {"name", "origin", "api", "seq"}      written by `forget`
 
 Liveness is not membership: a dead member still counts, until someone forgets it, for good.
+Addresses are here too, so that they outlive the process (RFC 0006).
 
 Invariants:
     MEM-1  A name that is retired is never a member again.
+    MEM-2  An address is believed only when it is numeric, with a port from 1 to 65535.
 """
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Any, final
 
 import msgspec
@@ -34,6 +37,16 @@ class MemberRecord(msgspec.Struct, frozen=True):
     origin: str  # 16 hexadecimal digits
     api: str = ""
     seq: int = 0  # of a retired origin: the last that the forgetter knew
+    gossip: str = ""  # ADDRESS:PORT, the address numeric
+
+    def contact(self) -> tuple[str, int] | None:
+        """Return where its gossip was last; None when it did not say, or nothing sensible."""
+        host, _, port = self.gossip.rpartition(":")
+        try:
+            ip_address(host)
+            return (host, int(port)) if 0 < int(port) < 1 << 16 else None
+        except ValueError:
+            return None
 
 
 @final
@@ -69,6 +82,11 @@ class ReplicaSet:
             if record.origin == wanted:
                 return record.name
         return None
+
+    def contacts(self) -> list[tuple[str, int]]:
+        """Return where the gossip of the members was last. Cost: O(members)."""
+        found = (record.contact() for record in self.members.values())
+        return [contact for contact in found if contact is not None]
 
     def needed(self, replicas: int | str, me: str) -> int:
         """Return how many replicas, this one included, `replicas` asks for."""

@@ -11,6 +11,7 @@ Invariants:
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Callable, Collection
 from typing import Final, final
 
 import structlog
@@ -45,6 +46,8 @@ class Mesh:
 
     Args:
         application: Called back from the loop's thread; its exceptions end up in `failed`.
+        contacts: Where members once were, as far as the application remembers: tried beside the
+            seeds. Numeric addresses.
         rng: Chance, nonces included; the system's source by default. Only a simulator may give
             one that can be predicted.
         incarnation: By default seconds since 1970, so that a restart comes back higher.
@@ -55,6 +58,7 @@ class Mesh:
         config: MeshConfig,
         application: Application,
         *,
+        contacts: Callable[[], Collection[Address]] = tuple,
         network: Network | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
@@ -87,8 +91,10 @@ class Mesh:
         )
         self._seeds = Seeds(
             config.seeds,
+            contacts=contacts,
+            rng=self._rng,
             network=self._network,
-            is_reached=self._is_reached,
+            reached=self._reached,
             join=self._join_address,
         )
         self._driver = Driver(
@@ -139,8 +145,7 @@ class Mesh:
         )
         assert self._datagrams is not None
         self._driver.start(config.name, peer, self._datagrams)
-        if config.seeds:
-            self._tasks.spawn(self._seeds.run(), name="seeds")
+        self._tasks.spawn(self._seeds.run(), name="seeds")
         if config.mdns:
             self._discovery = Discovery(
                 name=config.name,
@@ -213,6 +218,11 @@ class Mesh:
         if self._listener is None:
             raise GossipError(f"mesh {self._config.name!r} is not started: it has no port")
         return self._listener.port
+
+    @property
+    def address(self) -> Address:
+        """Where the others reach this member, once it is started."""
+        return self._advertised
 
     @property
     def failed(self) -> asyncio.Future[BaseException]:
@@ -316,19 +326,15 @@ class Mesh:
             if self._failed is not None and not self._failed.done():
                 self._failed.set_result(error)
 
-    def _is_reached(self, address: Address) -> bool:
-        if address == self._advertised:
-            return True
-        return any(
-            (member.host, member.port) == address and member.liveness is Liveness.ALIVE
-            for member in self.members()
-        )
+    def _reached(self) -> set[Address]:
+        alive = (m for m in self.members() if m.liveness is Liveness.ALIVE)
+        return {self._advertised, *((m.host, m.port) for m in alive)}
 
     def _join_address(self, address: Address) -> None:
         self._driver.step(msg.Join(*address))
 
     def _on_found(self, host: str, port: int) -> None:
-        if not self._is_reached((host, port)):
+        if (host, port) not in self._reached():
             self._join_address((host, port))
 
     async def _resolve_and_join(self, host: str, port: int) -> None:

@@ -1,11 +1,17 @@
-"""The configured first contacts: resolved, tried, and tried again for as long as they are missing.
+"""First contacts: the configured seeds, and addresses that the application remembers.
 
-A seed matters after the start as well: two groups that grew apart, each without the other's
-members, meet only through it.
+Seeds are resolved, tried, and tried again for as long as they are missing. One matters after the
+start as well: two groups that grew apart, each without the other's members, meet only through it.
+Seeds name the machines of the day on which they were written. For when those are gone there is
+what the application kept of the members: of them a few are tried in each look, chosen at random,
+so that the cost does not grow with the group.
+
+Source: Serf's snapshot of the alive members, Cassandra's `system.peers`: both outlive the process.
 """
 
 import asyncio
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Collection
 from typing import final
 
 import structlog
@@ -15,14 +21,16 @@ from gossip.net.ports import Address, Network
 log = structlog.get_logger(__name__)
 
 RETRY_S = 2.0
+CONTACTS_PER_LOOK = 2
 
 
 @final
 class Seeds:
-    """Keeps asking for the seeds that are nobody's address.
+    """Keeps asking at the addresses that are nobody's.
 
     Args:
-        is_reached: Whether this address belongs to a member that is alive, or to ourselves.
+        contacts: Numeric addresses at which members once were.
+        reached: The addresses of the members that are alive, ourselves included.
         join: Contact this address.
     """
 
@@ -30,13 +38,16 @@ class Seeds:
         self,
         seeds: tuple[Address, ...],
         *,
+        contacts: Callable[[], Collection[Address]],
+        rng: random.Random,
         network: Network,
-        is_reached: Callable[[Address], bool],
+        reached: Callable[[], Collection[Address]],
         join: Callable[[Address], None],
     ) -> None:
         self._seeds = seeds
+        self._contacts, self._rng = contacts, rng
         self._network = network
-        self._is_reached = is_reached
+        self._reached = reached
         self._join = join
         self._states: dict[Address, str] = {}
 
@@ -49,6 +60,7 @@ class Seeds:
         while True:
             for seed in self._seeds:
                 await self._try(seed)
+            self._try_contacts()
             await asyncio.sleep(RETRY_S)
 
     async def _try(self, seed: Address) -> None:
@@ -57,7 +69,7 @@ class Seeds:
         except OSError as error:
             self._note(seed, "unresolvable", reason=str(error))
             return
-        if self._is_reached(address):
+        if address in self._reached():
             self._note(seed, "reached")
             return
         if seed in self._states:
@@ -65,6 +77,12 @@ class Seeds:
         else:
             self._states[seed] = "asked"  # Give it until the next look.
         self._join(address)
+
+    def _try_contacts(self) -> None:
+        """Cost: O(members), every RETRY_S."""
+        lost = sorted(set(self._contacts()) - set(self._reached()))
+        for address in self._rng.sample(lost, min(CONTACTS_PER_LOOK, len(lost))):
+            self._join(address)
 
     def _note(self, seed: Address, state: str, **facts: str) -> None:
         if self._states.get(seed) == state:

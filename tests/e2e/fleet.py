@@ -77,6 +77,7 @@ class Fleet:
             for name in self.plans:
                 self.wait_ready(name)
             until(self.is_linked, "all linked")
+            until(self.is_known, "all in each other's replica set")
         except BaseException:
             self.stop()
             raise
@@ -166,6 +167,10 @@ class Fleet:
     def is_linked(self) -> bool:
         """Whether everybody that runs has a link to everybody else that runs."""
         return all(len(self.status(n)["linked"]) == len(self.children) - 1 for n in self.children)
+
+    def is_known(self) -> bool:
+        """Whether everybody that runs has everybody else that runs in its replica set."""
+        return all(self.status(n)["members"] == len(self.children) for n in self.children)
 
     def cut(self, a: str, b: str) -> None:
         """Cut a link and wait until both ends have noticed."""

@@ -66,11 +66,18 @@ def the_dead_are_given_up(patch: Patch) -> None:
 
     patch.setattr(Links, "update", gives_up)
     patch.setattr(Seeds, "_try", once)
+    patch.setattr(Seeds, "_try_contacts", lambda _: None)
     patch.setattr(Detector, "_contact_dead", lambda self, now, _: _never(self, now))
 
 
 def _never(detector: Detector, now_ms: int) -> None:
     detector.next_dead_ms = now_ms + 1_000
+
+
+@bug(join_every_s=5.0, forget_every_s=6.0, kill_every_s=8.0, peers=2, seconds=90)
+def addresses_die_with_the_process(patch: Patch) -> None:
+    """Who starts again knows its seeds only, and they may be gone for good [LIV-1; seed 10810]."""
+    patch.setattr(Seeds, "_try_contacts", lambda _: None)
 
 
 @bug()

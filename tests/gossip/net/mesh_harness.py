@@ -71,10 +71,12 @@ async def start_mesh(name: str, seeds: Sequence[Running] = (), **changes: Any) -
         "seeds": tuple(("127.0.0.1", seed.mesh.port) for seed in seeds),
     }
     stream = changes.pop("stream", StreamConfig())
+    contacts = changes.pop("contacts", tuple)
     app = Recorder()
     mesh = Mesh(
         MeshConfig(name=name, stream=stream, **(settings | changes)),
         app,
+        contacts=contacts,
         incarnation=next(_incarnations),
     )
     await mesh.start()
