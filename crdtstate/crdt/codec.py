@@ -17,6 +17,7 @@ Invariants:
 """
 
 import io
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import cbor2
@@ -30,9 +31,11 @@ __all__ = [
     "decode_path",
     "decode_record",
     "decode_value",
+    "encode_cell",
     "encode_record",
     "encode_register",
     "encode_value",
+    "join_cells",
     "read_value",
     "register_dot",
     "strict_loads",
@@ -132,21 +135,34 @@ def _require_json(value: Any) -> None:
 
 def encode_record(record: Record) -> bytes:
     """Encode canonically: cells in order of path, siblings in order of dot."""
-    cells: list[list[Any]] = []
-    for path in sorted(record):
-        flat: list[Any] = [list(path)]
-        cell = record[path]
-        for dot in sorted(cell):
-            stamp, value = cell[dot]
-            flat += (dot[0], dot[1], stamp, value)
-        cells.append(flat)
-    return cbor2.dumps(cells)
+    return cbor2.dumps([_flat(path, record[path]) for path in sorted(record)])
+
+
+def encode_cell(path: Path, cell: Cell) -> bytes:
+    """Encode one cell; a record is `join_cells` of its cells in order of path."""
+    return cbor2.dumps(_flat(path, cell))
+
+
+def join_cells(cells: Sequence[bytes]) -> bytes:
+    """Encode the record of these encoded cells, which are in order of path."""
+    return head(0x80, len(cells)) + b"".join(cells)
+
+
+def _flat(path: Path, cell: Cell) -> list[Any]:
+    flat: list[Any] = [list(path)]
+    for dot, sibling in sorted(cell.items()) if len(cell) > 1 else cell.items():
+        flat += dot + sibling
+    return flat
 
 
 def decode_record(data: bytes) -> Record:
     """Decode bytes of our own disk, or a peer's after `check_record`. Cost: O(cells)."""
     record: Record = {}
     for flat in cbor2.loads(data):
+        if len(flat) == 5:
+            path, origin, seq, stamp, value = flat
+            record[tuple(path)] = {(origin, seq): (stamp, value)}
+            continue
         cell: Cell = {}
         for i in range(1, len(flat), 4):
             cell[flat[i], flat[i + 1]] = (flat[i + 2], flat[i + 3])

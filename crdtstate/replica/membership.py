@@ -56,6 +56,7 @@ class ReplicaSet:
     def __init__(self) -> None:
         self.members: dict[str, MemberRecord] = {}
         self.retired: dict[str, MemberRecord] = {}
+        self._contacts: list[tuple[str, int]] = []
 
     def load(self, reader: Reader) -> None:
         """Read all system records. Cost: O(members ever)."""
@@ -65,6 +66,8 @@ class ReplicaSet:
             for r in _records(reader, _MEMBER)
             if r.name not in self.retired  # MEM-1
         }
+        found = (record.contact() for record in self.members.values())
+        self._contacts = [contact for contact in found if contact is not None]
 
     def shows(self, record: MemberRecord) -> bool:
         """Whether a member is known as it knows itself; of who was forgotten no more is wanted."""
@@ -84,9 +87,8 @@ class ReplicaSet:
         return None
 
     def contacts(self) -> list[tuple[str, int]]:
-        """Return where the gossip of the members was last. Cost: O(members)."""
-        found = (record.contact() for record in self.members.values())
-        return [contact for contact in found if contact is not None]
+        """Return where the gossip of the members was last. The list is not the caller's."""
+        return self._contacts
 
     def needed(self, replicas: int | str, me: str) -> int:
         """Return how many replicas, this one included, `replicas` asks for."""

@@ -12,12 +12,7 @@ Invariants:
 from collections.abc import Callable, Sequence
 from typing import Any, assert_never, final
 
-from crdtstate.crdt.codec import (
-    decode_record,
-    encode_record,
-    encode_register,
-    register_value,
-)
+from crdtstate.crdt.codec import encode_register, is_register, register_value
 from crdtstate.crdt.dots import Dot
 from crdtstate.crdt.record import (
     LIFE,
@@ -36,7 +31,7 @@ from crdtstate.store.rights import plan_bounded
 from crdtstate.store.table import Table
 from crdtstate.store.transaction import Change, make_record_id, split_record_id
 from crdtstate.store.types import plan_counter, plan_flag, plan_map, plan_set
-from crdtstate.store.views import View, encode_life, life_of, view_of
+from crdtstate.store.views import View, encode_life, life_of, view_of, view_of_record
 
 __all__ = ["Planner", "put_content"]
 
@@ -101,7 +96,8 @@ class Planner:
             data = self._encoded.get(record_id)
             if data is None:
                 record = self.records[record_id]
-                data = self._encoded[record_id] = encode_record(record) if record else b""
+                data = self.table.wide.encode(record_id, record) if record else b""
+                self._encoded[record_id] = data
             return data or None
         if record_id in self.plain:
             return self.plain[record_id]
@@ -116,7 +112,8 @@ class Planner:
         if record is None:
             data = self.encoded(record_id)
             self.plain.pop(record_id, None)
-            record = self.records[record_id] = decode_record(data) if data else {}
+            record = self.table.wide.decode(record_id, data) if data else {}
+            self.records[record_id] = record
             self._encoded[record_id] = data or b""
         return record
 
@@ -130,10 +127,19 @@ class Planner:
         """Return the id and view of the readable life of `key`: the one created last."""
         best: tuple[bytes, View] | None = None
         for record_id in self.lives(key):
-            view = view_of(self.encoded(record_id), self.wall_ms)
+            view = self._view_of(record_id)
             if view is not None and (best is None or view.stamp > best[1].stamp):
                 best = record_id, view
         return best
+
+    def _view_of(self, record_id: bytes) -> View | None:
+        if record_id not in self.records:
+            data = self.encoded(record_id)
+            if not data or is_register(data):
+                return view_of(data, self.wall_ms)
+        # Neither encoded for the sake of a look, nor decoded twice.
+        record = self.record(record_id)
+        return view_of_record(record, self._encoded.get(record_id), self.wall_ms)
 
     def view(self, key: bytes) -> View | None:
         """Return what a reader would see of `key`."""

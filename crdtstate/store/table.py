@@ -18,12 +18,13 @@ Invariants:
 from collections.abc import Iterable, Iterator, Sequence
 from typing import final
 
-from crdtstate.crdt.codec import decode_record, encode_record, is_register
+from crdtstate.crdt.codec import decode_record, is_register
 from crdtstate.crdt.record import Record
 from crdtstate.store.conflicts import holds_conflict, is_readable
 from crdtstate.store.fingerprint import Fingerprint
 from crdtstate.store.ports import Batch, Family, Reader, Snapshot, Storage
 from crdtstate.store.transaction import make_record_id, split_record_id
+from crdtstate.store.wide import WideRecords
 
 __all__ = ["LASTING", "Table", "prefix_end"]
 
@@ -53,6 +54,7 @@ class Table:
         self._in_flight: dict[bytes, bytes] = {}
         self._recent: dict[bytes, bytes] = {}  # As durable; short values only.
         self._older: dict[bytes, bytes] = {}
+        self.wide = WideRecords()
         self._batch: Batch = storage.batch()
         # Later lives written in the open batch and in the one in flight: key -> record ids.
         self._open_lives: dict[bytes, set[bytes]] = {}
@@ -141,11 +143,11 @@ class Table:
     def get(self, record_id: bytes) -> Record:
         """Return the record, empty when there is none. The caller owns it."""
         data = self.read(b"r" + record_id)
-        return decode_record(data) if data else {}
+        return self.wide.decode(record_id, data) if data else {}
 
     def put(self, record_id: bytes, record: Record) -> None:
         """Store the record and what is derived from it; an empty one is removed."""
-        data = encode_record(record) if record else None
+        data = self.wide.encode(record_id, record) if record else None
         self.put_encoded(record_id, self.get_encoded(record_id), data, record)
 
     def put_encoded(

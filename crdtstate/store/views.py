@@ -22,7 +22,7 @@ from crdtstate.crdt.dots import Dot
 from crdtstate.crdt.record import LIFE, Record, winner
 from crdtstate.store.document import unflatten
 
-__all__ = ["Life", "View", "decode_life", "encode_life", "life_of", "view_of"]
+__all__ = ["Life", "View", "decode_life", "encode_life", "life_of", "view_of", "view_of_record"]
 
 REGISTER, EXPIRING, MAP, SET, COUNTER, FLAG, BOUNDED, OBJECT = range(8)
 TYPE_NAMES = ("register", "register", "map", "set", "counter", "flag", "bounded", "object")
@@ -71,15 +71,23 @@ class View(NamedTuple):
     """One readable key."""
 
     type_name: str
-    value: Any  # bytes of a register, else JSON
-    data: bytes
+    content: bytes  # of a register
+    data: bytes | None  # None: what a transaction has changed and not yet encoded
     expires_ms: int | None
     record: Record | None  # None for a plain register of one sibling
     stamp: tuple[int, Dot]  # of the life cell, to choose among lives
 
     @property
+    def value(self) -> Any:
+        """The value: bytes of a register, else JSON. Cost: O(cells)."""
+        if self.record is None or self.type_name == "register":
+            return self.content
+        return value_of(self.type_name, self.record)
+
+    @property
     def version(self) -> str:
         """The opaque version of the key."""
+        assert self.data is not None, "preconditions come before changes"
         return version_of(self.data)
 
 
@@ -93,24 +101,36 @@ def view_of(data: bytes | None, wall_ms: int) -> View | None:
     if not data:
         return None
     plain = register_value(data)
-    if plain is not None:
-        dot, stamp, value = plain
-        record = None
-    else:
-        record = decode_record(data)
-        if LIFE not in record:
-            return None
-        dot, stamp, value = winner(record[LIFE])
+    if plain is None:
+        return view_of_record(decode_record(data), data, wall_ms)
+    dot, stamp, value = plain
+    return _view(value, data, None, (stamp, dot), wall_ms)
+
+
+def view_of_record(record: Record, data: bytes | None, wall_ms: int) -> View | None:
+    """Do `view_of` for a record that is decoded."""
+    if LIFE not in record:
+        return None
+    dot, stamp, value = winner(record[LIFE])
+    return _view(value, data, record, (stamp, dot), wall_ms)
+
+
+def _view(
+    value: bytes,
+    data: bytes | None,
+    record: Record | None,
+    stamp: tuple[int, Dot],
+    wall_ms: int,
+) -> View | None:
     life = decode_life(value)
     if life.expires_ms is not None and life.expires_ms <= wall_ms:
         return None
-    content = life.content if life.type_name == "register" else value_of(life, record or {})
-    return View(life.type_name, content, data, life.expires_ms, record, (stamp, dot))
+    return View(life.type_name, life.content, data, life.expires_ms, record, stamp)
 
 
-def value_of(life: Life, record: Record) -> Any:
+def value_of(type_name: str, record: Record) -> Any:
     """Return the JSON value of a record that is not a register."""
-    match life.type_name:
+    match type_name:
         case "map":
             return unflatten(record)
         case "set":

@@ -58,18 +58,19 @@ class Seeds:
     async def run(self) -> None:
         """Look, try, wait, for ever."""
         while True:
+            reached = self._reached()
             for seed in self._seeds:
-                await self._try(seed)
-            self._try_contacts()
+                await self._try(seed, reached)
+            self._try_contacts(reached)
             await asyncio.sleep(RETRY_S)
 
-    async def _try(self, seed: Address) -> None:
+    async def _try(self, seed: Address, reached: Collection[Address]) -> None:
         try:
             address = await self._network.resolve(*seed)
         except OSError as error:
             self._note(seed, "unresolvable", reason=str(error))
             return
-        if address in self._reached():
+        if address in reached:
             self._note(seed, "reached")
             return
         if seed in self._states:
@@ -78,9 +79,9 @@ class Seeds:
             self._states[seed] = "asked"  # Give it until the next look.
         self._join(address)
 
-    def _try_contacts(self) -> None:
+    def _try_contacts(self, reached: Collection[Address]) -> None:
         """Cost: O(members), every RETRY_S."""
-        lost = sorted(set(self._contacts()) - set(self._reached()))
+        lost = sorted(set(self._contacts()).difference(reached))
         for address in self._rng.sample(lost, min(CONTACTS_PER_LOOK, len(lost))):
             self._join(address)
 

@@ -19,6 +19,7 @@ from crdtstate.store.planner import Planner
 from crdtstate.store.store import Store
 from crdtstate.store.table import Table
 from crdtstate.store.views import encode_life
+from crdtstate.store.wide import WideRecords
 from tests.zoo.bugs import HISTORIES, REPAIRS, Patch, bug
 
 
@@ -45,6 +46,35 @@ def last_writer_wins_when_joined(patch: Patch) -> None:
     """The same, in a pull."""
     join = records.join_records
     patch.setattr(catchup, "join_records", lambda *a: _best_only(join(*a)))
+
+
+@bug(HISTORIES)
+def a_kept_record_is_trusted(patch: Patch) -> None:
+    """What was decoded last is taken for what is stored, though that was refused or joined since
+    [WID-1]."""
+    decode = WideRecords.decode
+
+    def trusting(self: WideRecords, record_id: bytes, data: bytes) -> Record:
+        kept = self._kept.get(record_id)
+        return decode(self, record_id, data) if kept is None else kept.record.copy()
+
+    patch.setattr(WideRecords, "decode", trusting)
+
+
+@bug(HISTORIES)
+def a_cell_is_changed_in_place(patch: Patch) -> None:
+    """The cell that a write changes is the one that is kept, beside the bytes of before [WID-1]."""
+
+    def apply_set(
+        record: Record, path: Path, dot: Dot, stamp: int, value: bytes, observed: Iterable[Dot]
+    ) -> None:
+        cell = record.setdefault(path, {})
+        for gone in observed:
+            cell.pop(gone, None)
+        cell[dot] = (stamp, value)
+
+    patch.setattr(store, "apply_set", apply_set)
+    patch.setattr(planner, "apply_set", apply_set)
 
 
 @bug(HISTORIES)

@@ -60,13 +60,13 @@ def the_dead_are_given_up(patch: Patch) -> None:
         else:
             update(self, member)
 
-    async def once(self: Any, seed: Any) -> None:
+    async def once(self: Any, seed: Any, reached: Any) -> None:
         if seed not in self._states or self._states[seed] == "asked":
-            await contact(self, seed)
+            await contact(self, seed, reached)
 
     patch.setattr(Links, "update", gives_up)
     patch.setattr(Seeds, "_try", once)
-    patch.setattr(Seeds, "_try_contacts", lambda _: None)
+    patch.setattr(Seeds, "_try_contacts", lambda *_: None)
     patch.setattr(Detector, "_contact_dead", lambda self, now, _: _never(self, now))
 
 
@@ -77,7 +77,7 @@ def _never(detector: Detector, now_ms: int) -> None:
 @bug(join_every_s=5.0, forget_every_s=6.0, kill_every_s=8.0, peers=2, seconds=90)
 def addresses_die_with_the_process(patch: Patch) -> None:
     """Who starts again knows its seeds only, and they may be gone for good [LIV-1; seed 10810]."""
-    patch.setattr(Seeds, "_try_contacts", lambda _: None)
+    patch.setattr(Seeds, "_try_contacts", lambda *_: None)
 
 
 @bug()

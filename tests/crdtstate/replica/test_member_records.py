@@ -2,8 +2,9 @@
 
 import pytest
 
-from crdtstate.replica.membership import MemberRecord, ReplicaSet
-from tests.models.mesh import three
+from crdtstate.replica import events as ev
+from crdtstate.replica.membership import MemberRecord
+from tests.models.mesh import Request, three
 
 GOOD = {
     "10.0.0.1:7481": ("10.0.0.1", 7481),
@@ -28,14 +29,16 @@ def test_an_address_that_is_none_is_not_believed(text: str) -> None:
 
 
 def test_contacts_are_those_of_members_that_say_where_they_are() -> None:
-    known = ReplicaSet()
-    known.members = {
-        "a": MemberRecord("a", "00", gossip="10.0.0.1:1"),
-        "b": MemberRecord("b", "01"),
-        "c": MemberRecord("c", "02", gossip="10.0.0.3:3"),
-    }
+    mesh = three()
+    for name, address in {"a": "10.0.0.1:1", "b": "nonsense", "c": "10.0.0.3:3"}.items():
+        mesh[name].replica.gossip = address
+    mesh.run(3_000)
+    assert mesh["b"].replica.members.contacts() == [("10.0.0.1", 1), ("10.0.0.3", 3)]
 
-    assert known.contacts() == [("10.0.0.1", 1), ("10.0.0.3", 3)]
+    request = Request()
+    mesh["a"].step(ev.Forget(request, "c"))
+    mesh.run(3_000)
+    assert mesh["b"].replica.members.contacts() == [("10.0.0.1", 1)]
 
 
 def test_a_new_address_is_told_to_all_and_outlives_the_process() -> None:
