@@ -74,15 +74,15 @@ class View(NamedTuple):
     content: bytes  # of a register
     data: bytes | None  # None: what a transaction has changed and not yet encoded
     expires_ms: int | None
-    record: Record | None  # None for a plain register of one sibling
+    record: Record | None  # None for a life of one sibling alone: a plain key, an empty map
     stamp: tuple[int, Dot]  # of the life cell, to choose among lives
 
     @property
     def value(self) -> Any:
         """The value: bytes of a register, else JSON. Cost: O(cells)."""
-        if self.record is None or self.type_name == "register":
+        if self.type_name == "register":
             return self.content
-        return value_of(self.type_name, self.record)
+        return value_of(self.type_name, self.record or {})
 
     @property
     def version(self) -> str:

@@ -6,12 +6,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
+from crdtstate.sim.campaign import quiet_logs
+from crdtstate.sim.plan import draw_plan
+from crdtstate.sim.run import run_seed
 from tests.zoo.all_bugs import ZOO
 from tests.zoo.hunt import Found, hunt
 
 __all__ = ["listed", "table"]
 
 PAGE = Path(__file__).parents[2] / "docs" / "simulator.md"
+SOUND_SEEDS = 8
 _HEAD = "| bug | mistake | instrument | shown by | seeds | CPU s |\n|---|---|---|---|---|---|\n"
 _TABLE = re.compile(re.escape(_HEAD) + r"(?:\|.*\n)+")
 _SUM = re.compile(r"^\d+ bugs are found, .*\.$", re.MULTILINE)
@@ -29,7 +33,15 @@ def listed() -> list[str]:
 
 
 def main() -> int:
-    """Measure, and rewrite the table. Returns 1 when a bug was not found: nothing is written."""
+    """Measure, and rewrite the table. Returns 1, and writes nothing, when that would mislead.
+
+    That is when a bug was not found, or when every bug would be: the code fails with none planted.
+    """
+    quiet_logs()
+    failing = [seed for seed in range(SOUND_SEEDS) if run_seed(seed, draw_plan(seed)).violation]
+    if failing:
+        print("with nothing planted fail seeds:", *failing, file=sys.stderr)  # noqa: T201
+        return 1
     found = []
     for name in ZOO:
         found.append(hunt(name))

@@ -260,6 +260,18 @@ def test_rights_are_what_was_granted_and_received_less_what_was_given_and_taken(
     assert value_of("bounded", RECORD) == 14 - 3
 
 
+@pytest.mark.parametrize(
+    ("type_name", "value"),
+    [("map", {}), ("set", []), ("counter", 0), ("flag", False), ("bounded", 0), ("register", b"")],
+)
+def test_what_is_empty_has_the_value_of_its_type(type_name: str, value: Any) -> None:
+    """Its life alone is encoded as a plain register is."""
+    view = view_of(encode_register((O1, 1), 5, encode_life(type_name)), 0)
+
+    assert view is not None
+    assert (view.type_name, view.value) == (type_name, value)
+
+
 def test_a_leaf_that_is_no_integer_counts_nothing() -> None:
     for wrong in ("7", 1.5, None, True, [1]):
         assert integer_at({("=x",): cell(wrong)}, ("=x",)) == 0
