@@ -11,6 +11,7 @@ Invariants:
     FST-2  A connection that aiohttp has been given bytes of is never served here again.
     FST-3  A body that is not whole is waited for here; nothing of it has gone anywhere.
     FST-4  A stream ends with its connection, also one that has nothing to say.
+    FST-5  A connection is closed for idleness only when it was idle for the whole time-out.
 """
 
 import asyncio
@@ -130,9 +131,20 @@ class FastProtocol(RequestHandler):
         self._task = None
         self._reply(response)
 
+    def _process_keepalive(self) -> None:
+        """Close the connection if it is idle: aiohttp's timer, which sees only its own requests."""
+        if self._busy:
+            self._not_idle()
+        super()._process_keepalive()
+
+    def _not_idle(self) -> None:
+        """Begin the time-out anew (FST-5)."""
+        self._next_keepalive_close_time = self._loop.time() + self.keepalive_timeout
+
     def _reply(self, response: Response) -> None:
         """Send the answer, then take the next request."""
         self._busy = False
+        self._not_idle()
         if self._done is not None:
             self._done.set_result(None)
         transport = self.transport

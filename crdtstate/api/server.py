@@ -22,6 +22,7 @@ __all__ = ["HttpServer"]
 _log = structlog.get_logger("crdtstate.api")
 LINE_BYTES_MAX = 16 << 10
 FAST_BODY_BYTES_MAX = 128 << 10
+KEEPALIVE_S = 75.0
 
 
 class _Protocol(FastProtocol):
@@ -83,7 +84,7 @@ class HttpServer:
             self._handle,
             request_factory=self._make_request,
             access_log=None,
-            keepalive_timeout=75.0,
+            keepalive_timeout=KEEPALIVE_S,
             max_line_size=LINE_BYTES_MAX,
             max_field_size=LINE_BYTES_MAX,
             tcp_keepalive=True,

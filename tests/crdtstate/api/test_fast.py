@@ -181,3 +181,30 @@ async def test_a_bug_is_answered_and_goes_no_further(
             assert (await client.answer())[0] == 500
         await client.send(request("PUT", "/kv/a", b"1"))
         assert (await client.answer())[0] == 200
+
+
+async def test_a_connection_in_use_is_not_closed_for_idleness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FST-5: aiohttp begins to count when a connection opens, and sees nothing of this way."""
+    monkeypatch.setattr(server, "KEEPALIVE_S", 0.5)
+    async with wire(tmp_path) as (_, client):
+        for n in range(15):
+            await client.send(request("PUT", "/kv/a", str(n).encode()))
+            assert (await client.answer())[0] == 200
+            await asyncio.sleep(0.1)
+        await client.send(request("PUT", "/kv/a?w=2&timeout_ms=1500", b"1"))
+        assert (await client.answer())[0] == 504
+
+
+async def test_an_idle_connection_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FST-5"""
+    monkeypatch.setattr(server, "KEEPALIVE_S", 0.3)
+    async with wire(tmp_path) as (_, client):
+        await client.send(request("PUT", "/kv/a", b"1"))
+        assert (await client.answer())[0] == 200
+
+        async with asyncio.timeout(20):
+            assert await client.reader.read() == b""
