@@ -115,10 +115,13 @@ def join_records(mine: Record, my_vector: Vector, theirs: Record, their_vector: 
     joined: Record = {}
     for path in mine.keys() | theirs.keys():
         a, b = mine.get(path, {}), theirs.get(path, {})
+        if a == b:
+            joined[path] = a
+            continue
         cell = {d: s for d, s in a.items() if d in b or their_vector.get(d[0], 0) < d[1]}
         cell.update({d: s for d, s in b.items() if d in a or my_vector.get(d[0], 0) < d[1]})
         if cell:
-            joined[path] = cell
+            joined[path] = a if cell == a else cell  # The same object where nothing changed.
     return joined
 
 

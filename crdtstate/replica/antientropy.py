@@ -24,7 +24,7 @@ from typing import Any, final
 from crdtstate.crdt.dots import covers_all, encode_flat
 from crdtstate.errors import RemoteProtocolError
 from crdtstate.replica.events import Effect, RunAgain, Send
-from crdtstate.replica.messages import Kind, encode_message, pack_sums
+from crdtstate.replica.messages import Kind, encode_message, pack_sums, part_message
 from crdtstate.replica.peers import Peers, PeerView
 from crdtstate.replica.shown import Shown
 from crdtstate.store.catchup import (
@@ -340,9 +340,7 @@ def _encode_item(serving: _Serving, item: Part | End | bytes) -> bytes:
     match item:
         case Part():
             serving.parts += 1
-            records = [list(record) for record in item.records]
-            events = [[*dot, touched, ended] for dot, (touched, ended) in item.events]
-            return encode_message(Kind.PART, session, records, events)
+            return part_message(session, item)
         case End():
             target = encode_flat(item.target)
             return encode_message(Kind.END, session, target, item.buckets, serving.parts)

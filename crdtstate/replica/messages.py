@@ -13,11 +13,14 @@ Invariants:
 from typing import Any, final
 from zlib import crc32
 
-from crdtstate.crdt.codec import dumps, strict_loads
+from crdtstate.crdt.codec import dumps, head, strict_loads
 from crdtstate.crdt.dots import ORIGIN_MIN, decode_flat, encode_flat
 from crdtstate.errors import RemoteProtocolError
+from crdtstate.store.catchup import Part
 
-__all__ = ["Assembler", "Kind", "decode_message", "encode_message", "fragments"]
+__all__ = [
+    "Assembler", "Kind", "decode_message", "encode_message", "fragments", "part_message",
+]  # fmt: skip
 
 PROTOCOL_VERSION = 1
 MORE, CONTINUED = 0x80, 0x40
@@ -46,6 +49,16 @@ def encode_message(kind: int, *fields: Any) -> bytes:
     return bytes((kind,)) + dumps(list(fields))
 
 
+def part_message(session: int, part: Part) -> bytes:
+    """Encode PART. Equals `encode_message` of its fields, and takes events as they are stored."""
+    events = [
+        b"\x84" + head(0x00, origin) + head(0x00, seq) + encoded[1:]  # Four in the place of two.
+        for (origin, seq), encoded, _ in part.events
+    ]
+    parts = [bytes((Kind.PART,)), b"\x83", head(0x00, session), dumps(part.records)]
+    return b"".join([*parts, head(0x80, len(events)), *events])
+
+
 _SHAPES: dict[int, tuple[type | tuple[type, ...], ...]] = {
     Kind.HELLO: (int, int, list),
     Kind.VECTOR: (list,),
@@ -67,7 +80,8 @@ def decode_message(data: bytes) -> tuple[int, list[Any]]:
     shape = _SHAPES.get(kind)
     if shape is None:
         raise RemoteProtocolError(f"unknown message kind {kind}")
-    fields = strict_loads(data[1:])
+    # Of a part no byte is kept as it came: its events are encoded, its records checked, anew.
+    fields = strict_loads(data[1:], canonical=kind != Kind.PART)
     if type(fields) is not list or len(fields) != len(shape):
         raise RemoteProtocolError(f"message of kind {kind} has the wrong number of fields")
     for value, wanted in zip(fields, shape, strict=True):

@@ -19,27 +19,31 @@ Invariants:
 from collections.abc import Iterator
 from typing import Any, NamedTuple, final
 
-from crdtstate.crdt.codec import (
-    check_record,
-    decode_record,
-    encode_record,
-    is_canonical,
-    register_value,
-)
-from crdtstate.crdt.dots import Dot, Vector, covers_all
+from crdtstate.crdt.codec import check_record, is_canonical, register_value
+from crdtstate.crdt.dots import ORIGIN_MIN, SEQ_MAX, Dot, Vector, covers_all
 from crdtstate.crdt.record import LIFE, Record, join_records, winner
 from crdtstate.errors import RemoteProtocolError
 from crdtstate.store.fingerprint import GROUPS, bucket_of
-from crdtstate.store.index import Event, read_events, read_floors, read_vector
+from crdtstate.store.index import (
+    decode_event,
+    encode_event,
+    read_events,
+    read_floors,
+    read_vector,
+)
 from crdtstate.store.ports import Family, Snapshot
 from crdtstate.store.store import Store
 from crdtstate.store.table import prefix_end
 from crdtstate.store.transaction import check_record_id, split_record_id
 
-__all__ = ["BelowFloor", "End", "Joiner", "Part", "serve_pull", "serve_repair"]
+__all__ = [
+    "BelowFloor", "End", "Joiner", "Part", "ServedEvent", "serve_pull", "serve_repair",
+    "served_event",
+]  # fmt: skip
 
 PART_BYTES = 48 << 10
-_SLICE = 256
+_SLICE, _SLICE_BYTES = 256, 64 << 10  # How much is done before others run.
+_DRAINED = 16
 
 
 @final
@@ -47,12 +51,15 @@ class BelowFloor(Exception):
     """The peer lacks dots that this replica's event index no longer knows: repair instead."""
 
 
+ServedEvent = tuple[Dot, bytes, list[bytes]]  # Encoded, as on disk; the ids whose life it ended.
+
+
 @final
 class Part(NamedTuple):
-    """Some of the records (id, bytes or None when gone) and events of a session."""
+    """Some of the records (id, bytes or None when gone) and of the events of a session."""
 
     records: list[tuple[bytes, bytes | None]]
-    events: list[tuple[Dot, Event]]
+    events: list[ServedEvent]
 
 
 @final
@@ -74,14 +81,15 @@ def serve_pull(snapshot: Snapshot, vector: Vector) -> Iterator[Part | End | None
     if any(vector.get(o, 0) < floor for o, floor in floors.items()):
         raise BelowFloor
     touched: dict[bytes, None] = {}
-    events: list[tuple[Dot, Event]] = []
+    events: list[ServedEvent] = []
     size = 0
     for origin, last in sorted(target.items()):
         first = vector.get(origin, 0) + 1
-        for seq, event in read_events(snapshot, origin, first, last):
-            touched.update(dict.fromkeys(event[0]))
-            events.append(((origin, seq), event))
-            size += 24 + sum(len(r) + 3 for r in event[0])
+        for seq, encoded in read_events(snapshot, origin, first, last):
+            ids, ended = decode_event(encoded)
+            touched.update(dict.fromkeys(ids))
+            events.append(((origin, seq), encoded, ended))
+            size += 24 + len(encoded)
             if size > PART_BYTES:
                 yield Part([], events)
                 events, size = [], 0
@@ -190,7 +198,7 @@ class Joiner:
         if base is not None:
             self._track()
         self._records: dict[bytes, bytes | None] = {}
-        self._events: list[tuple[Dot, Event]] = []
+        self._events: list[ServedEvent] = []
         self._bytes = 0
         self._joined: dict[bytes, _Joined] = {}
         self.changed = 0
@@ -202,9 +210,8 @@ class Joiner:
             check_record_id(record_id)
             self._records[record_id] = data
             self._bytes += len(record_id) + len(data or b"") + 120
-        for event in part.events:
-            self._events.append(event)
-            self._bytes += 120 + sum(map(len, event[1][0]))
+        self._events += part.events
+        self._bytes += sum(120 + len(encoded) for _, encoded, _ in part.events)
         if self._bytes > self._bytes_max:
             raise RemoteProtocolError(
                 f"session staged {self._bytes} bytes, over session_bytes_max={self._bytes_max}"
@@ -223,9 +230,10 @@ class Joiner:
             self._track()
         else:
             yield from self._stage_own(end.buckets, self._base)
-        for n, record_id in enumerate(self._records, 1):
+        slices = _Slices()
+        for record_id in self._records:
             self._joined[record_id] = self._join(record_id, end.target)
-            if n % _SLICE == 0:
+            if slices.is_full(len(self._joined[record_id][0])):
                 yield
 
     def _stage_own(self, buckets: list[int], own: Snapshot) -> Iterator[None]:
@@ -241,18 +249,15 @@ class Joiner:
                 yield
 
     def _join(self, record_id: bytes, target: Vector) -> _Joined:
-        mine, theirs = self._store.table.get_encoded(record_id), self._records[record_id]
-        vector = self._store.vector
+        table, vector = self._store.table, self._store.vector
+        mine, theirs = table.get_encoded(record_id), self._records[record_id]
         plain = _join_registers(mine, vector, theirs, target)
         if plain is not None:
             return plain, None
         joined = join_records(
-            decode_record(mine) if mine else {},
-            vector,
-            check_record(theirs) if theirs else {},
-            target,
+            table.get(record_id), vector, check_record(theirs) if theirs else {}, target
         )
-        return (encode_record(joined), joined) if joined else (b"", None)
+        return (table.wide.encode(record_id, joined), joined) if joined else (b"", None)
 
     def apply(self, end: End, wall_ms: int) -> Iterator[None]:
         """Write the joined records, then cover the target (CAT-1: the caller's batch is whole)."""
@@ -261,18 +266,19 @@ class Joiner:
         touched = store.touched_during_join or {}
         store.touched_during_join = None
         equal = covers_all(store.vector, target) and covers_all(target, store.vector)
-        for n, record_id in enumerate(self._records, 1):
+        slices = _Slices()
+        for record_id in self._records:
             # Touched is also what a repair did not know that this side holds (CAT-3).
             joined = (
                 self._join(record_id, target) if record_id in touched else self._joined[record_id]
             )
             self._put(record_id, joined)
-            if n % _SLICE == 0:
+            if slices.is_full(len(joined[0])):
                 yield
         if end.buckets is not None and self._base is not None:
             self._put_unstaged(end, end.buckets, self._base, touched)
         self.alarm = end.buckets is not None and equal and self.changed > 0
-        self._advance(end, wall_ms)
+        yield from self._advance(end, wall_ms)
 
     def _put_unstaged(
         self, end: End, repaired: list[int], base: Snapshot, touched: dict[bytes, None]
@@ -302,24 +308,45 @@ class Joiner:
         elif record is None and data is not None and (plain := register_value(data)) is not None:
             store.note_expiry(record_id, plain[2])
 
-    def _advance(self, end: End, wall_ms: int) -> None:
-        store, target = self._store, end.target
-        news = [(dot, event) for dot, event in self._events if not _covered(store.vector, dot)]
-        for dot, event in news:
-            store.index.note_event(dot, event)
-            for record_id in event[1]:
-                store.table.raise_grave(*split_record_id(record_id))
+    def _advance(self, end: End, wall_ms: int) -> Iterator[None]:
+        store, target, known = self._store, end.target, self._store.vector.get
+        news = [event for event in self._events if known(event[0][0], 0) < event[0][1]]
+        for start in range(0, len(news), 4 * _SLICE):
+            some = news[start : start + 4 * _SLICE]
+            store.index.note_events(some, wall_ms)
+            for _, _, ended in some:
+                for record_id in ended:
+                    store.table.raise_grave(*split_record_id(record_id))
+            yield
         if end.buckets is not None:
             for origin, seq in sorted(target.items()):
                 if store.vector.get(origin, 0) < seq:
                     store.index.raise_floor(origin, seq)
             if self.changed:
                 store.index.restart_log()
-        store.learn(target, [dot for dot, _ in news], wall_ms)
+        store.learn(target)
+        for n, _ in enumerate(store.drain(wall_ms), 1):
+            if n % _DRAINED == 0:
+                yield
 
 
-def _covered(vector: Vector, dot: Dot) -> bool:
-    return vector.get(dot[0], 0) >= dot[1]
+@final
+class _Slices:
+    """When to let others run: after so many records, or so many bytes of them."""
+
+    __slots__ = ("_bytes", "_count")
+
+    def __init__(self) -> None:
+        self._count = self._bytes = 0
+
+    def is_full(self, size: int) -> bool:
+        """Count one more record of `size` bytes; True: pause now."""
+        self._count += 1
+        self._bytes += size
+        if self._count < _SLICE and self._bytes < _SLICE_BYTES:
+            return False
+        self._count = self._bytes = 0
+        return True
 
 
 def parse_part(records: Any, events: Any) -> Part:
@@ -331,16 +358,30 @@ def parse_part(records: Any, events: Any) -> Part:
             raise RemoteProtocolError("a served record is [id, bytes or null]")
         if item[1] is not None and type(item[1]) is not bytes:
             raise RemoteProtocolError("a served record is [id, bytes or null]")
-    parsed: list[tuple[Dot, Event]] = []
+    ids: dict[bytes, None] = {}
     for item in events:
         if type(item) is not list or len(item) != 4:
             raise RemoteProtocolError("a served event is [origin, seq, touched, ended]")
         origin, seq, touched, ended = item
-        if type(origin) is not int or type(seq) is not int:
-            raise RemoteProtocolError("a served event's dot is two integers")
+        if type(origin) is not int or not ORIGIN_MIN <= origin < 2 * ORIGIN_MIN:
+            raise RemoteProtocolError("a served event's origin is out of range")
+        if type(seq) is not int or not 0 < seq <= SEQ_MAX:
+            raise RemoteProtocolError("a served event's seq is out of range")
         if type(touched) is not list or type(ended) is not list:
             raise RemoteProtocolError("a served event names records in two lists")
-        for record_id in (*touched, *ended):
-            check_record_id(record_id)
-        parsed.append(((origin, seq), (touched, ended)))
-    return Part([(record_id, data) for record_id, data in records], parsed)
+        try:
+            ids.update(dict.fromkeys(touched))
+            ids.update(dict.fromkeys(ended))
+        except TypeError:
+            raise RemoteProtocolError("a served event names what is no record id") from None
+    for record_id in ids:  # Each once: most events touch a few.
+        check_record_id(record_id)
+    return Part(
+        [(record_id, data) for record_id, data in records],
+        [served_event((origin, seq), touched, ended) for origin, seq, touched, ended in events],
+    )
+
+
+def served_event(dot: Dot, touched: list[bytes], ended: list[bytes]) -> ServedEvent:
+    """Return an event as parts have it."""
+    return dot, encode_event(touched, ended), ended

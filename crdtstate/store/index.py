@@ -20,7 +20,7 @@ Invariants:
     IDX-3  Dots of one origin enter the log in order of seq.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import final
 
@@ -31,7 +31,10 @@ from crdtstate.crdt.dots import Dot, Vector
 from crdtstate.store.ports import Reader
 from crdtstate.store.table import Table, prefix_end
 
-__all__ = ["Event", "Index", "event_key", "log_key", "read_events", "read_log"]
+__all__ = [
+    "Event", "Index", "decode_event", "encode_event", "event_key", "log_key", "read_events",
+    "read_log",
+]  # fmt: skip
 
 Event = tuple[list[bytes], list[bytes]]  # record ids touched; those whose life ended
 
@@ -57,12 +60,11 @@ def log_key(revision: int) -> bytes:
     return _pack_log_key(b"l", revision)
 
 
-def read_events(reader: Reader, origin: int, first: int, last: int) -> Iterator[tuple[int, Event]]:
-    """Yield (seq, event) of one origin, first to last inclusive, as far as remembered."""
+def read_events(reader: Reader, origin: int, first: int, last: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (seq, encoded event) of one origin, first to last inclusive, as far as remembered."""
     start, stop = event_key(origin, first), event_key(origin, last + 1)
     for key, value in reader.scan(start, stop):
-        touched, ended = cbor2.loads(value)
-        yield int.from_bytes(key[9:], "big"), (touched, ended)
+        yield int.from_bytes(key[9:], "big"), value
 
 
 def read_log(reader: Reader, after: int, upto: int) -> Iterator[tuple[int, list[Dot]]]:
@@ -71,8 +73,15 @@ def read_log(reader: Reader, after: int, upto: int) -> Iterator[tuple[int, list[
         yield int.from_bytes(key[1:], "big"), _log_dots(value)
 
 
-def _encode_event(touched: list[bytes], ended: list[bytes]) -> bytes:
+def encode_event(touched: list[bytes], ended: list[bytes]) -> bytes:
+    """Encode an event: as it is on disk, and (behind its dot) on the wire."""
     return b"\x82" + encode_list(touched) + (encode_list(ended) if ended else b"\x80")
+
+
+def decode_event(data: bytes) -> Event:
+    """Decode bytes of our own disk."""
+    touched, ended = cbor2.loads(data)
+    return touched, ended
 
 
 def _encode_log(wall_ms: int, dots: Sequence[Dot]) -> bytes:
@@ -143,25 +152,29 @@ class Index:
         self.revision += 1
         self.entries += 1
         put = self._table.put_unseen
-        put(_pack_event_key(b"e", origin, seq), _encode_event(touched, ended))
+        put(_pack_event_key(b"e", origin, seq), encode_event(touched, ended))
         put(_pack_log_key(b"l", self.revision), _pack_log_entry(wall_ms, origin, seq))
 
-    def note_event(self, dot: Dot, event: Event) -> None:
-        """Store an event that came with a pull, so that this replica can serve others."""
-        self._table.put_unseen(event_key(*dot), _encode_event(*event))
+    def note_events(self, events: Sequence[tuple[Dot, bytes, object]], wall_ms: int) -> None:
+        """Store encoded events that came with a pull, so that this replica can serve others.
 
-    def advance(self, target: Vector, dots: Iterable[Dot], wall_ms: int) -> None:
-        """Cover `target` after a join; `dots` enter the log, many a revision."""
+        They enter the log many a revision; the caller covers their dots in the same batch.
+        """
+        put = self._table.put_unseen
+        self.entries += len(events)
+        for start in range(0, len(events), _LOG_DOTS_MAX):
+            some = events[start : start + _LOG_DOTS_MAX]
+            for (origin, seq), encoded, _ in some:
+                put(_pack_event_key(b"e", origin, seq), encoded)
+            self.revision += 1
+            put(log_key(self.revision), _encode_log(wall_ms, [event[0] for event in some]))
+
+    def cover(self, target: Vector) -> None:
+        """Cover `target` after a join."""
         for origin, seq in sorted(target.items()):
             if self.vector.get(origin, 0) < seq:
                 self.vector[origin] = seq
                 self._dirty[origin] = None
-        entered = list(dots)
-        self.entries += len(entered)
-        for start in range(0, len(entered), _LOG_DOTS_MAX):
-            self.revision += 1
-            entry = _encode_log(wall_ms, entered[start : start + _LOG_DOTS_MAX])
-            self._table.put_unseen(log_key(self.revision), entry)
 
     def raise_floor(self, origin: int, seq: int) -> None:
         """Forget which records the dots up to `seq` touched (IDX-1)."""
@@ -230,8 +243,8 @@ class Index:
         table, swept = self._table, self._swept.get(origin, 0)
         if upto <= swept:
             return
-        for _, (_, ended) in read_events(table.storage, origin, swept + 1, upto):
-            for record_id in ended:
+        for _, encoded in read_events(table.storage, origin, swept + 1, upto):
+            for record_id in decode_event(encoded)[1]:
                 table.forget_grave(record_id)
         table.delete_range(event_key(origin, swept + 1), event_key(origin, upto + 1))
         self._swept[origin] = upto

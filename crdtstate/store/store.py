@@ -14,14 +14,14 @@ Invariants:
     STR-4  A record whose winning life expires has an entry in the queue of what is due.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, final
 
 import msgspec
 
 from crdtstate.crdt.clock import HybridClock
 from crdtstate.crdt.codec import encode_register, register_dot
-from crdtstate.crdt.dots import Dot, Vector
+from crdtstate.crdt.dots import Vector
 from crdtstate.crdt.record import LIFE, apply_drops, apply_set, winner
 from crdtstate.store import operations as ops
 from crdtstate.store.index import Index
@@ -225,7 +225,7 @@ class Store:
                 held = True
                 self._hold(transaction, wall_ms)
         if applied and self.held_count:
-            applied += self.drain(wall_ms)
+            applied += sum(1 for _ in self.drain(wall_ms))
             held = frame.last > self.vector.get(origin, 0)
         return Received(applied, held=held, own_future=False)
 
@@ -249,9 +249,11 @@ class Store:
         waiting[seq] = transaction
         self.held_count += 1
 
-    def drain(self, wall_ms: int) -> int:
-        """Apply every held transaction that has become ready; return how many."""
-        applied = 0
+    def drain(self, wall_ms: int) -> Iterator[None]:
+        """Apply every held transaction that has become ready; pause after each.
+
+        Nothing else may change the store until it ends.
+        """
         moved = True
         while moved and self.held_count:
             moved = False
@@ -264,13 +266,12 @@ class Store:
                     elif self._is_ready(waiting[seq]):
                         self.held_count -= 1
                         self._apply(waiting.pop(seq), wall_ms)
-                        applied += 1
                         moved = True
+                        yield
                     else:
                         break
                 if not waiting:
                     del self.held[origin]
-        return applied
 
     def drop_stale_held(self, wall_ms: int) -> None:
         """Let go what has waited in vain: its origin's disk may be gone, with what is missing.
@@ -350,14 +351,13 @@ class Store:
             self.touched_during_join.update(dict.fromkeys(touched))
         self.index.record(transaction.dot, touched, ended, wall_ms)
 
-    def learn(self, target: Vector, dots: Iterable[Dot], wall_ms: int) -> None:
-        """Cover `target` after a join of records; `dots` are the events that came with it."""
+    def learn(self, target: Vector) -> None:
+        """Cover `target` after a join of records; what is held may be ready then."""
         self._puts.settle()
         for origin, seq in sorted(target.items()):
             if origin != self.origin and self.vector.get(origin, 0) < seq:
                 self._news[origin] = None
-        self.index.advance(target, dots, wall_ms)
-        self.drain(wall_ms)
+        self.index.cover(target)
 
     def note_expiry(self, record_id: bytes, life: bytes) -> None:
         """Queue the record for removal when its life value carries an expiry time."""

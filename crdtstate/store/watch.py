@@ -13,8 +13,9 @@ Invariants:
 from collections.abc import Iterator
 from typing import NamedTuple, final
 
+from crdtstate.crdt.dots import Dot
 from crdtstate.errors import CompactedError, InvalidError
-from crdtstate.store.index import read_events, read_log, read_revision
+from crdtstate.store.index import decode_event, read_events, read_log, read_revision
 from crdtstate.store.ports import Snapshot
 from crdtstate.store.reading import USER_KEYS, Entry, find_view
 from crdtstate.store.table import prefix_end
@@ -104,13 +105,25 @@ def read_touched(snapshot: Snapshot, since: int, first: bytes, stop: bytes, limi
             upto = number - 1
             break
         read += len(dots)
-        for origin, seq in dots:
-            for _, (touched, _) in read_events(snapshot, origin, seq, seq):
-                for record_id in touched:
+        for origin, first_seq, last_seq in _runs(dots):
+            for _, encoded in read_events(snapshot, origin, first_seq, last_seq):
+                for record_id in decode_event(encoded)[0]:
                     key = split_record_id(record_id)[0]
                     if first <= key < stop:
                         latest[key] = number
     return Touched(upto, latest)
+
+
+def _runs(dots: list[Dot]) -> Iterator[tuple[int, int, int]]:
+    """Yield (origin, first, last) of dots that follow each other: each run is one scan."""
+    at = 0
+    while at < len(dots):
+        origin, first = dots[at]
+        end = at + 1
+        while end < len(dots) and dots[end] == (origin, first + end - at):
+            end += 1
+        yield origin, first, first + end - at - 1
+        at = end
 
 
 def read_changes(snapshot: Snapshot, since: int, prefix: bytes, limit: int, wall_ms: int) -> Chunk:

@@ -14,7 +14,7 @@ from crdtstate.crdt.record import LIFE, Path, Record
 from crdtstate.store import catchup, planner, store, types
 from crdtstate.store.catchup import End, Joiner, Part
 from crdtstate.store.fingerprint import Fingerprint
-from crdtstate.store.index import Index
+from crdtstate.store.index import Index, decode_event, encode_event
 from crdtstate.store.planner import Planner
 from crdtstate.store.store import Store
 from crdtstate.store.table import Table
@@ -106,9 +106,10 @@ def pull_of_living_dots_only(patch: Patch) -> None:
     read = catchup.read_events
 
     def living(reader: Any, origin: int, first: int, last: int) -> Iterator[Any]:
-        for seq, (touched, ended) in read(reader, origin, first, last):
+        for seq, encoded in read(reader, origin, first, last):
+            touched, ended = decode_event(encoded)
             held = [r for r in touched if _holds(reader.get(b"r" + r), (origin, seq))]
-            yield seq, (held, ended)
+            yield seq, encode_event(held, ended)
 
     patch.setattr(catchup, "read_events", living)
 
@@ -263,7 +264,7 @@ def two_lives_are_no_conflict(patch: Patch) -> None:
 @bug(HISTORIES)
 def pulled_events_are_not_kept(patch: Patch) -> None:
     """Who has pulled cannot serve: a third replica misses what came that way."""
-    patch.setattr(Index, "note_event", lambda *_: None)
+    patch.setattr(Index, "note_events", lambda *_: None)
 
 
 @bug(REPAIRS)
@@ -309,7 +310,7 @@ def covered_too_early(patch: Patch) -> None:
 
     def early(self: Joiner, end: End) -> Iterator[None]:
         if not covers_all(self._store.vector, end.target):
-            self._store.learn(end.target, [], 1)
+            self._store.learn(end.target)
         yield from prepare(self, end)
 
     patch.setattr(Joiner, "prepare", early)

@@ -116,7 +116,7 @@ def a_repair_takes_their_state(patch: Patch) -> None:
 @bug(HISTORIES)
 def held_ones_are_never_drained(patch: Patch) -> None:
     """What waited for its past is not applied when the past has come [P-g2]."""
-    patch.setattr(Store, "drain", lambda *_: 0)
+    patch.setattr(Store, "drain", lambda *_: iter(()))
 
 
 @bug(tight=True, loss=0.1, rate=2.0)

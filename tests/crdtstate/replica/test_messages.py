@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from crdtstate.crdt.dots import ORIGIN_MIN
 from crdtstate.errors import RemoteProtocolError
 from crdtstate.replica.messages import (
     Assembler,
@@ -11,7 +12,9 @@ from crdtstate.replica.messages import (
     decode_message,
     encode_message,
     fragments,
+    part_message,
 )
+from crdtstate.store.catchup import Part, parse_part
 
 
 def test_fragments_come_together_whatever_is_lost_between_them() -> None:
@@ -67,3 +70,18 @@ def test_hostile_messages_raise_one_error(data: bytes) -> None:
     """MSG-1"""
     with pytest.raises(RemoteProtocolError):
         decode_message(data)
+
+
+def test_a_part_is_encoded_as_its_fields_would_be() -> None:
+    """Events are put together from the bytes of the disk."""
+    ids = [[b"k\0"], [b"k\0", b"m\0\0\0\0\x01"], [b"x" * 300 + b"\0"] * 30]
+    dots = [(ORIGIN_MIN + n, 10 ** (3 * n)) for n in range(3)]
+    events = [[*dot, touched, touched[:1]] for dot, touched in zip(dots, ids, strict=True)]
+    records = [[b"k\0", b"data"], [b"m\0", None]]
+    part = parse_part(records, events)
+
+    message = part_message(77, part)
+
+    assert message == encode_message(Kind.PART, 77, records, events)
+    assert decode_message(message) == (Kind.PART, [77, records, events])
+    assert part_message(0, Part([], [])) == encode_message(Kind.PART, 0, [], [])

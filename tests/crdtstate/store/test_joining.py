@@ -10,9 +10,9 @@ from crdtstate.crdt.record import LIFE, Record
 from crdtstate.errors import RemoteProtocolError
 from crdtstate.storage.memory import MemoryStorage
 from crdtstate.store import operations as ops
-from crdtstate.store.catchup import End, Joiner, Part, serve_repair
+from crdtstate.store.catchup import End, Joiner, Part, serve_repair, served_event
 from crdtstate.store.fingerprint import bucket_of
-from crdtstate.store.index import read_events, read_floors, read_log, read_revision
+from crdtstate.store.index import encode_event, read_events, read_floors, read_log, read_revision
 from crdtstate.store.ports import Family
 from crdtstate.store.store import Store, StoreConfig
 from crdtstate.store.views import encode_life
@@ -181,15 +181,15 @@ def test_events_that_are_covered_are_not_noted_again() -> None:
     commit(store, put("mine", "v"))
     joiner = Joiner(store, bytes_max=BYTES_MAX)
     events = [
-        ((ME, 1), ([b"mine\0"], [])), ((OTHER, 1), ([b"k\0"], [])),
-        ((OTHER, 2), ([b"k\0"], [b"gone\0"])),
+        served_event((ME, 1), [b"mine\0"], []), served_event((OTHER, 1), [b"k\0"], []),
+        served_event((OTHER, 2), [b"k\0"], [b"gone\0"]),
     ]  # fmt: skip
     joiner.stage(Part([(b"k\0", register((OTHER, 2), b"v"))], events))
 
     join(joiner, End({OTHER: 2}, None), store)
 
     found = dict(read_events(store.table.storage, OTHER, 1, 2))
-    assert found == {1: ([b"k\0"], []), 2: ([b"k\0"], [b"gone\0"])}
+    assert found == {1: encode_event([b"k\0"], []), 2: encode_event([b"k\0"], [b"gone\0"])}
     assert [dots for _, dots in read_log(store.table.storage, 1, 9)] == [[(OTHER, 1), (OTHER, 2)]]
     assert store.table.grave(b"gone") == 0
     assert store.vector == {ME: 1, OTHER: 2}

@@ -19,11 +19,20 @@ from crdtstate.store.catchup import (
     read_buckets,
     serve_pull,
     serve_repair,
+    served_event,
 )
 from crdtstate.store.fingerprint import bucket_of
-from crdtstate.store.index import read_events, read_floors, read_log, read_revision, read_vector
+from crdtstate.store.index import (
+    encode_event,
+    read_events,
+    read_floors,
+    read_log,
+    read_revision,
+    read_vector,
+)
 from crdtstate.store.limits import Limits
 from crdtstate.store.store import Store, StoreConfig
+from crdtstate.store.transaction import decode_frame, encode_frame
 from tests.models.durable import make_durable
 
 O1 = ORIGIN_MIN + 1
@@ -75,7 +84,9 @@ def test_a_pull_serves_what_is_lacked_in_order_with_its_events() -> None:
     parts, pauses, end = served(serve_pull(store.table.snapshot(), {O1: 3}))
 
     events = [event for part in parts for event in part.events]
-    assert events == [((O1, 4), ([b"k0003\0"], [])), ((O1, 5), ([b"k0004\0"], []))]
+    assert events == [
+        served_event((O1, 4), [b"k0003\0"], []), served_event((O1, 5), [b"k0004\0"], []),
+    ]  # fmt: skip
     records = [record for part in parts for record in part.records]
     assert records == [(key, store.table.get_encoded(key)) for key in (b"k0003\0", b"k0004\0")]
     assert (end, pauses) == (End({O1: 5}, None), 0)
@@ -108,7 +119,7 @@ def test_a_part_is_bounded_in_bytes() -> None:
 def test_events_fill_parts_by_the_ids_that_they_name(monkeypatch: pytest.MonkeyPatch) -> None:
     store = store_of()
     fill(store, 6)
-    event_bytes = 24 + len(b"k0000\0") + 3
+    event_bytes = 24 + len(encode_event([b"k0000\0"], []))
     monkeypatch.setattr(catchup, "PART_BYTES", 2 * event_bytes)
 
     parts, _, _ = served(serve_pull(store.table.snapshot(), {}))
@@ -124,7 +135,8 @@ def test_a_removed_record_is_served_as_gone_and_its_life_as_ended() -> None:
     parts, _, _ = served(serve_pull(store.table.snapshot(), {O1: 1}))
 
     assert [part for part in parts if part.records] == [Part([(b"k\0", None)], [])]
-    assert [e for part in parts for e in part.events] == [((O1, 2), ([b"k\0"], [b"k\0"]))]
+    events = [event for part in parts for event in part.events]
+    assert events == [served_event((O1, 2), [b"k\0"], [b"k\0"])]
 
 
 def test_who_is_below_a_floor_is_not_served_and_who_is_at_it_is() -> None:
@@ -185,9 +197,11 @@ def test_a_session_that_stages_too_much_is_refused_with_the_bound() -> None:
     with pytest.raises(RemoteProtocolError, match=f"staged {3 * size} bytes, over .*={2 * size}"):
         joiner.stage(Part([record], []))
     joiner = Joiner(store, bytes_max=125)
-    joiner.stage(Part([], [((ORIGIN_MIN, 1), ([b"k\0", b"ab\0"], []))]))
-    with pytest.raises(RemoteProtocolError, match=r"staged 367 bytes"):
-        joiner.stage(Part([(b"k\0", None)], [((ORIGIN_MIN, 2), ([], []))]))
+    first = served_event((ORIGIN_MIN, 1), [b"k"], [])
+    assert len(first[1]) == 5
+    joiner.stage(Part([], [first]))
+    with pytest.raises(RemoteProtocolError, match=r"staged 370 bytes"):
+        joiner.stage(Part([(b"k\0", None)], [served_event((ORIGIN_MIN, 2), [], [])]))
 
 
 @pytest.mark.parametrize("buckets", [[], [1]])
@@ -209,7 +223,7 @@ def test_a_long_join_pauses_while_it_prepares_and_while_it_writes() -> None:
         joiner.stage(part)
 
     assert len(list(joiner.prepare(end))) == 2
-    assert len(list(joiner.apply(end, 1_000))) == 2
+    assert len(list(joiner.apply(end, 1_000))) == 2 + 1
     assert (joiner.changed, joiner.alarm) == (600, False)
     make_durable(store)
     assert store.vector == {O1: 600}
@@ -218,6 +232,49 @@ def test_a_long_join_pauses_while_it_prepares_and_while_it_writes() -> None:
     entered = [dots for _, dots in read_log(store.table.storage, 0, 99)]
     assert [len(dots) for dots in entered] == [128, 128, 128, 128, 88]
     assert [dot for dots in entered for dot in dots] == [(O1, n) for n in range(1, 601)]
+
+
+def test_a_join_pauses_after_few_large_records_and_after_many_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What holds up others is bytes as well as records; and events have a record in common."""
+    monkeypatch.setattr(catchup, "_SLICE_BYTES", 10_000)
+    source, store = store_of(), Store(MemoryStorage(), ORIGIN_MIN, StoreConfig())
+    fill(source, 6, "v" * 4_000)
+    for n in range(2_100):
+        commit(source, ops.Put("k0000", value=f"{n}"))
+    parts, _, end = served(serve_pull(source.table.snapshot(), {}))
+    joiner = Joiner(store, bytes_max=1 << 20)
+    for part in parts:
+        joiner.stage(part)
+
+    assert len(list(joiner.prepare(end))) == 1
+    assert len(list(joiner.apply(end, 1_000))) == 1 + 3
+    make_durable(store)
+    assert store.table.fingerprint.root == source.table.fingerprint.root
+    assert store.index.entries == 2_106
+
+
+def test_what_was_held_is_applied_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pushes that came while a pull brought their past."""
+    source, store = store_of(), Store(MemoryStorage(), ORIGIN_MIN, StoreConfig())
+    fill(source, 1)
+    parts, _, end = served(serve_pull(source.table.snapshot(), {}))
+    for n in range(50):
+        source.submit([ops.SetAdd("s", [f"{n}"])], [], 1_000)
+        first, bodies = source.take_outbox()
+        make_durable(source)
+        assert store.receive(decode_frame(encode_frame(O1, first, bodies)), 1_000).held
+    joiner = Joiner(store, bytes_max=1 << 20)
+    for part in parts:
+        joiner.stage(part)
+    monkeypatch.setattr(catchup, "_DRAINED", 20)
+
+    assert list(joiner.prepare(end)) == []
+    assert len(list(joiner.apply(end, 1_000))) == 1 + 2
+    make_durable(store)
+    assert store.held_count == 0
+    assert store.table.fingerprint.root == source.table.fingerprint.root
 
 
 # -- the index ---------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from crdtstate.crdt.clock import STAMP_MAX
 from crdtstate.crdt.dots import ORIGIN_MIN, SEQ_MAX
 from crdtstate.errors import RemoteProtocolError
 from crdtstate.store.catchup import parse_part
+from crdtstate.store.index import encode_event
 from crdtstate.store.transaction import (
     RECORD_ID_BYTES_MAX,
     Change,
@@ -168,7 +169,7 @@ def test_a_part_is_what_was_sent() -> None:
     part = parse_part([[b"k\0", b"data"], [b"m\0", None]], [[O1, 4, [b"k\0"], [b"m\0"]]])
 
     assert part.records == [(b"k\0", b"data"), (b"m\0", None)]
-    assert part.events == [((O1, 4), ([b"k\0"], [b"m\0"]))]
+    assert part.events == [((O1, 4), encode_event([b"k\0"], [b"m\0"]), [b"m\0"])]
     assert parse_part([], []) == ([], [])
 
 
@@ -193,8 +194,15 @@ def event(place: int, value: Any) -> list[Any]:
         ([], [{}], "a served event is"),
         ([], [EVENT[:3]], "a served event is"),
         ([], [[*EVENT, 1]], "a served event is"),
-        ([], [event(0, "x")], "dot is two integers"),
-        ([], [event(1, "x")], "dot is two integers"),
+        ([], [event(0, "x")], "origin is out of range"),
+        ([], [event(0, ORIGIN_MIN - 1)], "origin is out of range"),
+        ([], [event(0, 2 * ORIGIN_MIN)], "origin is out of range"),
+        ([], [event(0, True)], "origin is out of range"),
+        ([], [event(1, "x")], "seq is out of range"),
+        ([], [event(1, 0)], "seq is out of range"),
+        ([], [event(1, SEQ_MAX + 1)], "seq is out of range"),
+        ([], [event(2, [[]])], "no record id"),
+        ([], [event(3, [{}])], "no record id"),
         ([], [event(2, {})], "names records in two lists"),
         ([], [event(3, {})], "names records in two lists"),
         ([], [event(2, [b"k"])], "record id"),
