@@ -164,7 +164,8 @@ class HttpServer:
         try:
             await out.prepare(raw)
             async for chunk in response.stream:
-                await out.write(chunk)  # Waits while the client does not read.
+                if chunk:  # An empty one would end the stream.
+                    await out.write(chunk)  # Waits while the client does not read.
                 await asyncio.sleep(0)  # Others come in between, also when it does read.
             await out.write_eof()
         except ConnectionError:

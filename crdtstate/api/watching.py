@@ -105,6 +105,7 @@ class WatchHandler:
                         await backend.announced()  # API-3
                         yield lines
                 cursor = chunk.revision
+                yield b""  # A turn for others, also after a chunk without lines for this client.
         except (CompactedError, UnavailableError) as error:
             rev = format_revision(origin, cursor)
             body = {"code": error.code, "message": error.message}

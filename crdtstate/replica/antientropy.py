@@ -303,6 +303,8 @@ class AntiEntropy:
         serving = self._serving.get(name)
         if serving is None:
             return []
+        if self.joining:  # Own writes wait for the join's end: that comes first.
+            return [RunAgain("serve:" + name, name)]
         try:
             for _ in range(_SERVE_STEPS):
                 item = next(serving.steps)

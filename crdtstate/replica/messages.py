@@ -51,12 +51,11 @@ def encode_message(kind: int, *fields: Any) -> bytes:
 
 def part_message(session: int, part: Part) -> bytes:
     """Encode PART. Equals `encode_message` of its fields, and takes events as they are stored."""
-    events = [
-        b"\x84" + head(0x00, origin) + head(0x00, seq) + encoded[1:]  # Four in the place of two.
-        for (origin, seq), encoded, _ in part.events
-    ]
     parts = [bytes((Kind.PART,)), b"\x83", head(0x00, session), dumps(part.records)]
-    return b"".join([*parts, head(0x80, len(events)), *events])
+    parts.append(head(0x80, len(part.events)))
+    for (origin, seq), encoded, _ in part.events:  # A list of four, in the place of one of two.
+        parts += (b"\x84\x1b", origin.to_bytes(8, "big"), head(0x00, seq), encoded[1:])
+    return b"".join(parts)
 
 
 _SHAPES: dict[int, tuple[type | tuple[type, ...], ...]] = {

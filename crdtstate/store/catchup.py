@@ -82,12 +82,16 @@ def serve_pull(snapshot: Snapshot, vector: Vector) -> Iterator[Part | End | None
         raise BelowFloor
     touched: dict[bytes, None] = {}
     events: list[ServedEvent] = []
+    ends: dict[bytes, list[bytes]] = {}  # Most events touch one of a few records: decoded once.
     size = 0
     for origin, last in sorted(target.items()):
         first = vector.get(origin, 0) + 1
         for seq, encoded in read_events(snapshot, origin, first, last):
-            ids, ended = decode_event(encoded)
-            touched.update(dict.fromkeys(ids))
+            ended = ends.get(encoded)
+            if ended is None:
+                ids, ended = decode_event(encoded)
+                touched.update(dict.fromkeys(ids))
+                ends[encoded] = ended
             events.append(((origin, seq), encoded, ended))
             size += 24 + len(encoded)
             if size > PART_BYTES:
@@ -358,7 +362,8 @@ def parse_part(records: Any, events: Any) -> Part:
             raise RemoteProtocolError("a served record is [id, bytes or null]")
         if item[1] is not None and type(item[1]) is not bytes:
             raise RemoteProtocolError("a served record is [id, bytes or null]")
-    ids: dict[bytes, None] = {}
+    parsed: list[ServedEvent] = []
+    plain: dict[bytes, bytes] = {}  # Most events touch one of a few records: encoded once.
     for item in events:
         if type(item) is not list or len(item) != 4:
             raise RemoteProtocolError("a served event is [origin, seq, touched, ended]")
@@ -369,17 +374,16 @@ def parse_part(records: Any, events: Any) -> Part:
             raise RemoteProtocolError("a served event's seq is out of range")
         if type(touched) is not list or type(ended) is not list:
             raise RemoteProtocolError("a served event names records in two lists")
-        try:
-            ids.update(dict.fromkeys(touched))
-            ids.update(dict.fromkeys(ended))
-        except TypeError:
-            raise RemoteProtocolError("a served event names what is no record id") from None
-    for record_id in ids:  # Each once: most events touch a few.
-        check_record_id(record_id)
-    return Part(
-        [(record_id, data) for record_id, data in records],
-        [served_event((origin, seq), touched, ended) for origin, seq, touched, ended in events],
-    )
+        one = touched[0] if len(touched) == 1 and not ended else None
+        encoded = plain.get(one) if type(one) is bytes else None
+        if encoded is None:
+            for record_id in (*touched, *ended):
+                check_record_id(record_id)
+            encoded = encode_event(touched, ended)
+            if one is not None:
+                plain[one] = encoded
+        parsed.append(((origin, seq), encoded, ended))
+    return Part([(record_id, data) for record_id, data in records], parsed)
 
 
 def served_event(dot: Dot, touched: list[bytes], ended: list[bytes]) -> ServedEvent:
