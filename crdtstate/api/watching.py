@@ -101,11 +101,14 @@ class WatchHandler:
                     )
                 with closing(backend.snapshot()) as snapshot:
                     chunk = read_changes(snapshot, cursor, prefix, _CHUNK, backend.wall_ms())
+                    told = False
                     while lines := self._encode_some(chunk.changes):
                         await backend.announced()  # API-3
                         yield lines
+                        told = True
                 cursor = chunk.revision
-                yield b""  # A turn for others, also after a chunk without lines for this client.
+                if not told:
+                    yield b""  # A turn for others, as after lines.
         except (CompactedError, UnavailableError) as error:
             rev = format_revision(origin, cursor)
             body = {"code": error.code, "message": error.message}

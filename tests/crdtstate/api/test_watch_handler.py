@@ -75,3 +75,22 @@ async def test_a_watch_never_spins_when_storage_is_ahead_of_what_is_announced() 
     backend.waited.set()
     assert json.loads(await last)["key"] == "d"
     await lines.aclose()
+
+
+async def test_changes_that_are_not_for_a_watcher_give_others_a_turn_all_the_same() -> None:
+    """Thousands of them may follow each other, after a heal."""
+    backend: Any = Backend()
+    backend.revision = backend.put("b/1")
+    request = Request("GET", "/watch?prefix=a/", {}, no_body)
+    response = await WatchHandler(backend).watch(request)
+    lines = response.stream
+    assert lines is not None
+    assert b"bookmark" in await anext(lines)
+    backend.revision = backend.put("b/2")
+    backend.waited.set()
+
+    assert await anext(lines) == b""
+
+    backend.revision = backend.put("a/1")
+    assert json.loads(await anext(lines))["key"] == "a/1"
+    await lines.aclose()
