@@ -220,7 +220,6 @@ class PeerCluster(Collector):
 
 
 def _address(record: MemberRecord | None, member: Member | None) -> str | None:
-    """Where gossip sees a member; else where it last said that it is."""
-    if member is not None:
-        return f"{member.host}:{member.port}"
-    return (record.gossip or None) if record is not None else None
+    """Where gossip sees a member; else where it last said that it is, if that is credible."""
+    where = (member.host, member.port) if member else record.contact() if record else None
+    return f"{where[0]}:{where[1]}" if where else None

@@ -383,7 +383,3 @@ class Store:
     def batch_durable(self) -> None:
         """The batch in flight is durable."""
         self.table.batch_durable()
-
-    def covers(self, vector: Vector) -> bool:
-        """Tell whether everything in `vector` is applied here."""
-        return all(self.vector.get(o, 0) >= s for o, s in vector.items())

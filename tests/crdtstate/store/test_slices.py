@@ -33,6 +33,7 @@ from crdtstate.store.index import (
 from crdtstate.store.limits import Limits
 from crdtstate.store.store import Store, StoreConfig
 from crdtstate.store.transaction import decode_frame, encode_frame
+from crdtstate.store.watch import _runs, read_touched
 from tests.models.durable import make_durable
 
 O1 = ORIGIN_MIN + 1
@@ -275,6 +276,25 @@ def test_what_was_held_is_applied_in_slices(monkeypatch: pytest.MonkeyPatch) -> 
     make_durable(store)
     assert store.held_count == 0
     assert store.table.fingerprint.root == source.table.fingerprint.root
+
+
+def test_a_look_at_the_log_ends_after_about_so_many_transactions() -> None:
+    store = store_of()
+    fill(store, 5)
+    snapshot = store.table.snapshot()
+
+    assert read_touched(snapshot, 0, b" ", b"\xff", 2) == (2, {b"k0000": 1, b"k0001": 2})
+    assert read_touched(snapshot, 2, b" ", b"\xff", 9) == (
+        5, {b"k0002": 3, b"k0003": 4, b"k0004": 5},
+    )  # fmt: skip
+
+
+def test_dots_that_follow_each_other_are_one_scan() -> None:
+    o2 = O1 + 1
+    dots = [(O1, 3), (O1, 4), (o2, 5), (o2, 6), (o2, 7), (o2, 9), (O1, 10)]
+
+    assert list(_runs(dots)) == [(O1, 3, 4), (o2, 5, 7), (o2, 9, 9), (O1, 10, 10)]
+    assert list(_runs([])) == []
 
 
 # -- the index ---------------------------------------------------------------------------------
