@@ -252,10 +252,13 @@ async def test_bad_pods_say_why_and_hurt_nobody(rig: Rig) -> None:
         async with rig.agent():
             await until(lambda: rig.ready("good"), "the good one is ready")
             for n, (_, _, reason, message) in enumerate(table):
-                await until(lambda n=n: rig.waiting(f"bad-{n}"), f"bad-{n} waits")
-                assert rig.waiting(f"bad-{n}")["reason"] == reason, rig.waiting(f"bad-{n}")
+                # Until its turn comes it waits as every pod does: "ContainerCreating".
+                await until(
+                    lambda n=n, reason=reason: rig.waiting(f"bad-{n}").get("reason") == reason,
+                    f"bad-{n} waits for {reason}",
+                )
                 assert message in rig.waiting(f"bad-{n}")["message"]
-                assert reason in rig.reasons()
+                await until(lambda reason=reason: reason in rig.reasons(), f"an event says {reason}")
             await until(
                 lambda: rig.waiting("crash").get("reason") == "CrashLoopBackOff", "crash loop"
             )
