@@ -29,16 +29,14 @@ from crdtstate.replica.peers import Peers, PeerView
 from crdtstate.replica.shown import Shown
 from crdtstate.store.catchup import (
     BelowFloor,
-    End,
     Joiner,
-    Part,
     group_sums,
-    parse_part,
     read_buckets,
     serve_pull,
     serve_repair,
 )
 from crdtstate.store.fingerprint import GROUPS
+from crdtstate.store.parts import End, Part, parse_part
 from crdtstate.store.ports import Snapshot
 from crdtstate.store.store import Store
 
@@ -194,7 +192,7 @@ class AntiEntropy:
             return []  # Of a session that was dropped.
         session.progress_ms = now_ms
         if kind == Kind.PART:
-            session.joiner.stage(parse_part(fields[1], fields[2]))
+            session.joiner.stage(parse_part(fields[1], fields[2], fields[3]))
             session.parts += 1
             return []
         if kind == Kind.REFUSED:

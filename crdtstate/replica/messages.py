@@ -16,7 +16,7 @@ from zlib import crc32
 from crdtstate.crdt.codec import dumps, head, strict_loads
 from crdtstate.crdt.dots import ORIGIN_MIN, decode_flat, encode_flat
 from crdtstate.errors import RemoteProtocolError
-from crdtstate.store.catchup import Part
+from crdtstate.store.parts import Part, pack_indices
 
 __all__ = [
     "Assembler", "Kind", "decode_message", "encode_message", "fragments", "part_message",
@@ -36,7 +36,7 @@ class Kind:
     VECTOR = 3  # [vector]: what the sender has durable
     WANT = 4  # [vector]: answer with VECTOR as soon as you have all of it durable
     PULL = 5  # [session, vector]
-    PART = 6  # [session, records, events]
+    PART = 6  # [session, records, distinct events, runs of them]
     END = 7  # [session, target vector, null | repaired buckets, how many parts were sent]
     REFUSED = 8  # [session, "floor" | "busy"]
     GROUPS = 9  # [session, 256 group sums as bytes]: start of a repair
@@ -51,10 +51,9 @@ def encode_message(kind: int, *fields: Any) -> bytes:
 
 def part_message(session: int, part: Part) -> bytes:
     """Encode PART. Equals `encode_message` of its fields, and takes events as they are stored."""
-    parts = [bytes((Kind.PART,)), b"\x83", head(0x00, session), dumps(part.records)]
-    parts.append(head(0x80, len(part.events)))
-    for (origin, seq), encoded, _ in part.events:  # A list of four, in the place of one of two.
-        parts += (b"\x84\x1b", origin.to_bytes(8, "big"), head(0x00, seq), encoded[1:])
+    runs = [[run.origin, run.first, pack_indices(run.indices)] for run in part.runs]
+    parts = [bytes((Kind.PART,)), b"\x84", head(0x00, session), dumps(part.records)]
+    parts += (head(0x80, len(part.distinct)), *part.distinct, dumps(runs))
     return b"".join(parts)
 
 
@@ -63,7 +62,7 @@ _SHAPES: dict[int, tuple[type | tuple[type, ...], ...]] = {
     Kind.VECTOR: (list,),
     Kind.WANT: (list,),
     Kind.PULL: (int, list),
-    Kind.PART: (int, list, list),
+    Kind.PART: (int, list, list, list),
     Kind.END: (int, list, (list, type(None)), int),
     Kind.REFUSED: (int, str),
     Kind.GROUPS: (int, bytes),

@@ -11,7 +11,7 @@ import msgspec
 
 from crdtstate.replica import events as ev
 from crdtstate.sim.world import Host
-from crdtstate.store import catchup
+from crdtstate.store import parts
 
 __all__ = ["small_steps", "tighten"]
 
@@ -52,9 +52,9 @@ def _take_time(host: Host) -> None:
 @contextmanager
 def small_steps() -> Iterator[None]:
     """Let catch-ups send parts of a record or two, and pause after each record."""
-    kept = catchup._SLICE, catchup.PART_BYTES
-    catchup._SLICE, catchup.PART_BYTES = 1, _PART_BYTES
+    kept = parts.SLICE, parts.PART_BYTES
+    parts.SLICE, parts.PART_BYTES = 1, _PART_BYTES
     try:
         yield
     finally:
-        catchup._SLICE, catchup.PART_BYTES = kept
+        parts.SLICE, parts.PART_BYTES = kept

@@ -17,57 +17,30 @@ Invariants:
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, final
+from typing import final
 
 from crdtstate.crdt.codec import check_record, is_canonical, register_value
-from crdtstate.crdt.dots import ORIGIN_MIN, SEQ_MAX, Dot, Vector, covers_all
+from crdtstate.crdt.dots import Vector, covers_all
 from crdtstate.crdt.record import LIFE, Record, join_records, winner
 from crdtstate.errors import RemoteProtocolError
+from crdtstate.store import parts
 from crdtstate.store.fingerprint import GROUPS, bucket_of
-from crdtstate.store.index import (
-    decode_event,
-    encode_event,
-    read_events,
-    read_floors,
-    read_vector,
-)
+from crdtstate.store.index import LOG_DOTS_MAX, read_events, read_floors, read_vector
+from crdtstate.store.parts import End, Part, PartWriter, Run
 from crdtstate.store.ports import Family, Snapshot
 from crdtstate.store.store import Store
 from crdtstate.store.table import prefix_end
 from crdtstate.store.transaction import check_record_id, split_record_id
 
-__all__ = [
-    "BelowFloor", "End", "Joiner", "Part", "ServedEvent", "serve_pull", "serve_repair",
-    "served_event",
-]  # fmt: skip
+__all__ = ["BelowFloor", "Joiner", "serve_pull", "serve_repair"]
 
-PART_BYTES = 48 << 10
-_SLICE, _SLICE_BYTES = 256, 64 << 10  # How much is done before others run.
+_SLICE_BYTES = 64 << 10  # How much is done before others run.
 _DRAINED = 16
 
 
 @final
 class BelowFloor(Exception):
     """The peer lacks dots that this replica's event index no longer knows: repair instead."""
-
-
-ServedEvent = tuple[Dot, bytes, list[bytes]]  # Encoded, as on disk; the ids whose life it ended.
-
-
-@final
-class Part(NamedTuple):
-    """Some of the records (id, bytes or None when gone) and of the events of a session."""
-
-    records: list[tuple[bytes, bytes | None]]
-    events: list[ServedEvent]
-
-
-@final
-class End(NamedTuple):
-    """The last message of a session; `buckets` names the repaired ones, None for a pull."""
-
-    target: dict[int, int]
-    buckets: list[int] | None
 
 
 def serve_pull(snapshot: Snapshot, vector: Vector) -> Iterator[Part | End | None]:
@@ -80,28 +53,12 @@ def serve_pull(snapshot: Snapshot, vector: Vector) -> Iterator[Part | End | None
     floors = read_floors(snapshot)
     if any(vector.get(o, 0) < floor for o, floor in floors.items()):
         raise BelowFloor
-    touched: dict[bytes, None] = {}
-    events: list[ServedEvent] = []
-    ends: dict[bytes, list[bytes]] = {}  # Most events touch one of a few records: decoded once.
-    size = 0
+    writer = PartWriter()
     for origin, last in sorted(target.items()):
-        first = vector.get(origin, 0) + 1
-        for seq, encoded in read_events(snapshot, origin, first, last):
-            ended = ends.get(encoded)
-            if ended is None:
-                ids, ended = decode_event(encoded)
-                touched.update(dict.fromkeys(ids))
-                ends[encoded] = ended
-            events.append(((origin, seq), encoded, ended))
-            size += 24 + len(encoded)
-            if size > PART_BYTES:
-                yield Part([], events)
-                events, size = [], 0
-            elif len(events) % _SLICE == 0:
-                yield None
-    if events:
-        yield Part([], events)
-    yield from _records(snapshot, iter(touched))
+        events = read_events(snapshot, origin, vector.get(origin, 0) + 1, last)
+        yield from writer.fill(origin, events)
+    yield from writer.rest()
+    yield from _records(snapshot, iter(writer.touched))
     yield End(target, None)
 
 
@@ -112,13 +69,13 @@ def _records(snapshot: Snapshot, ids: Iterator[bytes]) -> Iterator[Part | None]:
         data = snapshot.get(Family.RECORD + record_id)
         records.append((record_id, data))
         size += len(record_id) + len(data or b"") + 8
-        if size > PART_BYTES:
-            yield Part(records, [])
+        if size > parts.PART_BYTES:
+            yield Part(records)
             records, size = [], 0
-        elif n % _SLICE == 0:
+        elif n % parts.SLICE == 0:
             yield None
     if records:
-        yield Part(records, [])
+        yield Part(records)
 
 
 def read_buckets(snapshot: Snapshot) -> Iterator[dict[int, int] | None]:
@@ -202,7 +159,7 @@ class Joiner:
         if base is not None:
             self._track()
         self._records: dict[bytes, bytes | None] = {}
-        self._events: list[ServedEvent] = []
+        self._parts: list[Part] = []  # Those with events.
         self._bytes = 0
         self._joined: dict[bytes, _Joined] = {}
         self.changed = 0
@@ -213,9 +170,9 @@ class Joiner:
         for record_id, data in part.records:
             check_record_id(record_id)
             self._records[record_id] = data
-            self._bytes += len(record_id) + len(data or b"") + 120
-        self._events += part.events
-        self._bytes += sum(120 + len(encoded) for _, encoded, _ in part.events)
+        if part.runs:
+            self._parts.append(part)
+        self._bytes += part.held_bytes
         if self._bytes > self._bytes_max:
             raise RemoteProtocolError(
                 f"session staged {self._bytes} bytes, over session_bytes_max={self._bytes_max}"
@@ -234,10 +191,10 @@ class Joiner:
             self._track()
         else:
             yield from self._stage_own(end.buckets, self._base)
-        slices = _Slices()
+        slices = _Slices(parts.SLICE)
         for record_id in self._records:
             self._joined[record_id] = self._join(record_id, end.target)
-            if slices.is_full(len(self._joined[record_id][0])):
+            if slices.is_full(1, len(self._joined[record_id][0])):
                 yield
 
     def _stage_own(self, buckets: list[int], own: Snapshot) -> Iterator[None]:
@@ -249,7 +206,7 @@ class Joiner:
         for n, (key, _) in enumerate(own.scan(family, prefix_end(family)), 1):
             if wanted[bucket_of(key[1:])]:
                 self._records.setdefault(key[1:], None)
-            if n % (4 * _SLICE) == 0:
+            if n % (4 * parts.SLICE) == 0:
                 yield
 
     def _join(self, record_id: bytes, target: Vector) -> _Joined:
@@ -270,14 +227,14 @@ class Joiner:
         touched = store.touched_during_join or {}
         store.touched_during_join = None
         equal = covers_all(store.vector, target) and covers_all(target, store.vector)
-        slices = _Slices()
+        slices = _Slices(parts.SLICE)
         for record_id in self._records:
             # Touched is also what a repair did not know that this side holds (CAT-3).
             joined = (
                 self._join(record_id, target) if record_id in touched else self._joined[record_id]
             )
             self._put(record_id, joined)
-            if slices.is_full(len(joined[0])):
+            if slices.is_full(1, len(joined[0])):
                 yield
         if end.buckets is not None and self._base is not None:
             self._put_unstaged(end, end.buckets, self._base, touched)
@@ -312,16 +269,26 @@ class Joiner:
         elif record is None and data is not None and (plain := register_value(data)) is not None:
             store.note_expiry(record_id, plain[2])
 
+    def _news(self, run: Run, last: int) -> Iterator[tuple[int, list[int]]]:
+        """Yield (first seq, places) of a run's events that are lacked here and in the target."""
+        start = max(0, self._store.vector.get(run.origin, 0) + 1 - run.first)
+        stop = min(len(run.indices), last + 1 - run.first)
+        for at in range(start, stop, LOG_DOTS_MAX):
+            yield run.first + at, run.indices[at : min(at + LOG_DOTS_MAX, stop)]
+
     def _advance(self, end: End, wall_ms: int) -> Iterator[None]:
-        store, target, known = self._store, end.target, self._store.vector.get
-        news = [event for event in self._events if known(event[0][0], 0) < event[0][1]]
-        for start in range(0, len(news), 4 * _SLICE):
-            some = news[start : start + 4 * _SLICE]
-            store.index.note_events(some, wall_ms)
-            for _, _, ended in some:
-                for record_id in ended:
-                    store.table.raise_grave(*split_record_id(record_id))
-            yield
+        store, target = self._store, end.target
+        slices = _Slices(4 * parts.SLICE)
+        for part in self._parts:
+            for run in part.runs:
+                for first, some in self._news(run, target.get(run.origin, 0)):
+                    events = [part.distinct[place] for place in some]
+                    store.index.note_events(run.origin, first, events, wall_ms)
+                    for place in part.ended.keys() & some:
+                        for record_id in part.ended[place]:
+                            store.table.raise_grave(*split_record_id(record_id))
+                    if slices.is_full(len(some), 0):
+                        yield
         if end.buckets is not None:
             for origin, seq in sorted(target.items()):
                 if store.vector.get(origin, 0) < seq:
@@ -336,56 +303,19 @@ class Joiner:
 
 @final
 class _Slices:
-    """When to let others run: after so many records, or so many bytes of them."""
+    """When to let others run: after so many records or events, or so many bytes of them."""
 
-    __slots__ = ("_bytes", "_count")
+    __slots__ = ("_bytes", "_count", "_count_max")
 
-    def __init__(self) -> None:
+    def __init__(self, count_max: int) -> None:
         self._count = self._bytes = 0
+        self._count_max = count_max
 
-    def is_full(self, size: int) -> bool:
-        """Count one more record of `size` bytes; True: pause now."""
-        self._count += 1
+    def is_full(self, count: int, size: int) -> bool:
+        """Count `count` more, of `size` bytes; True: pause now."""
+        self._count += count
         self._bytes += size
-        if self._count < _SLICE and self._bytes < _SLICE_BYTES:
+        if self._count < self._count_max and self._bytes < _SLICE_BYTES:
             return False
         self._count = self._bytes = 0
         return True
-
-
-def parse_part(records: Any, events: Any) -> Part:
-    """Check the types of a part that a peer sent. Raises: RemoteProtocolError."""
-    if type(records) is not list or type(events) is not list:
-        raise RemoteProtocolError("a part is a list of records and a list of events")
-    for item in records:
-        if type(item) is not list or len(item) != 2 or type(item[0]) is not bytes:
-            raise RemoteProtocolError("a served record is [id, bytes or null]")
-        if item[1] is not None and type(item[1]) is not bytes:
-            raise RemoteProtocolError("a served record is [id, bytes or null]")
-    parsed: list[ServedEvent] = []
-    plain: dict[bytes, bytes] = {}  # Most events touch one of a few records: encoded once.
-    for item in events:
-        if type(item) is not list or len(item) != 4:
-            raise RemoteProtocolError("a served event is [origin, seq, touched, ended]")
-        origin, seq, touched, ended = item
-        if type(origin) is not int or not ORIGIN_MIN <= origin < 2 * ORIGIN_MIN:
-            raise RemoteProtocolError("a served event's origin is out of range")
-        if type(seq) is not int or not 0 < seq <= SEQ_MAX:
-            raise RemoteProtocolError("a served event's seq is out of range")
-        if type(touched) is not list or type(ended) is not list:
-            raise RemoteProtocolError("a served event names records in two lists")
-        one = touched[0] if len(touched) == 1 and not ended else None
-        encoded = plain.get(one) if type(one) is bytes else None
-        if encoded is None:
-            for record_id in (*touched, *ended):
-                check_record_id(record_id)
-            encoded = encode_event(touched, ended)
-            if one is not None:
-                plain[one] = encoded
-        parsed.append(((origin, seq), encoded, ended))
-    return Part([(record_id, data) for record_id, data in records], parsed)
-
-
-def served_event(dot: Dot, touched: list[bytes], ended: list[bytes]) -> ServedEvent:
-    """Return an event as parts have it."""
-    return dot, encode_event(touched, ended), ended

@@ -32,8 +32,8 @@ from crdtstate.store.ports import Reader
 from crdtstate.store.table import Table, prefix_end
 
 __all__ = [
-    "Event", "Index", "decode_event", "encode_event", "event_key", "log_key", "read_events",
-    "read_log",
+    "LOG_DOTS_MAX", "Event", "Index", "decode_event", "encode_event", "event_key", "log_key",
+    "read_events", "read_log",
 ]  # fmt: skip
 
 Event = tuple[list[bytes], list[bytes]]  # record ids touched; those whose life ended
@@ -42,7 +42,7 @@ _VECTOR, _FLOOR = b"mv", b"mf"
 _REVISION, _LOG_FLOOR, _CLOCK = b"mr", b"ml", b"mc"
 _SWEPT, _KEPT, _ENTRIES = b"ms", b"mk", b"mn"
 _TRIM_STEP = 512  # Events forgotten in one step, give or take a revision.
-_LOG_DOTS_MAX = 128
+LOG_DOTS_MAX = 128  # Dots of one revision.
 
 
 _pack_event_key = Struct(">cQQ").pack
@@ -84,12 +84,11 @@ def decode_event(data: bytes) -> Event:
     return touched, ended
 
 
-def _encode_log(wall_ms: int, dots: Sequence[Dot]) -> bytes:
-    """Wall time and dots, eight bytes a number: written with every transaction."""
-    parts = [wall_ms.to_bytes(8, "big")]
-    for origin, seq in dots:
-        parts += (origin.to_bytes(8, "big"), seq.to_bytes(8, "big"))
-    return b"".join(parts)
+def _encode_log(wall_ms: int, origin: int, seqs: range) -> bytes:
+    """Wall time and dots, eight bytes a number."""
+    origin_bytes = origin.to_bytes(8, "big")
+    dots = [origin_bytes + seq.to_bytes(8, "big") for seq in seqs]
+    return b"".join((wall_ms.to_bytes(8, "big"), *dots))
 
 
 def _log_wall_ms(value: bytes) -> int:
@@ -155,19 +154,19 @@ class Index:
         put(_pack_event_key(b"e", origin, seq), encode_event(touched, ended))
         put(_pack_log_key(b"l", self.revision), _pack_log_entry(wall_ms, origin, seq))
 
-    def note_events(self, events: Sequence[tuple[Dot, bytes, object]], wall_ms: int) -> None:
+    def note_events(self, origin: int, first: int, events: Sequence[bytes], wall_ms: int) -> None:
         """Store encoded events that came with a pull, so that this replica can serve others.
 
-        They enter the log many a revision; the caller covers their dots in the same batch.
+        They are those of one origin from `first` on, at most LOG_DOTS_MAX, and enter the log as one
+        revision; the caller covers their dots in the same batch.
         """
         put = self._table.put_unseen
         self.entries += len(events)
-        for start in range(0, len(events), _LOG_DOTS_MAX):
-            some = events[start : start + _LOG_DOTS_MAX]
-            for (origin, seq), encoded, _ in some:
-                put(_pack_event_key(b"e", origin, seq), encoded)
-            self.revision += 1
-            put(log_key(self.revision), _encode_log(wall_ms, [event[0] for event in some]))
+        self.revision += 1
+        seqs = range(first, first + len(events))
+        for seq, encoded in zip(seqs, events, strict=True):
+            put(_pack_event_key(b"e", origin, seq), encoded)
+        put(log_key(self.revision), _encode_log(wall_ms, origin, seqs))
 
     def cover(self, target: Vector) -> None:
         """Cover `target` after a join."""

@@ -16,11 +16,12 @@ from crdtstate.errors import CrdtstateError
 from crdtstate.replica.expiry import Expiry
 from crdtstate.sim.oracle import Oracle
 from crdtstate.storage.memory import MemoryDisk, MemoryStorage
-from crdtstate.store import catchup
+from crdtstate.store import catchup, parts
 from crdtstate.store import operations as ops
-from crdtstate.store.catchup import BelowFloor, End, Joiner, serve_pull, serve_repair
+from crdtstate.store.catchup import BelowFloor, Joiner, serve_pull, serve_repair
 from crdtstate.store.conflicts import holds_conflict, is_readable
 from crdtstate.store.fingerprint import print_of
+from crdtstate.store.parts import End
 from crdtstate.store.ports import Family, Snapshot
 from crdtstate.store.store import Store, StoreConfig
 from crdtstate.store.transaction import (
@@ -394,4 +395,4 @@ def schedule(rng: Random, *, repair: bool, steps: int = 60, peers: int = 3) -> W
 
 def small_slices() -> None:
     """Let sessions pause after every record, so that everything can happen in between."""
-    catchup._SLICE = 1
+    parts.SLICE = 1

@@ -12,9 +12,10 @@ from crdtstate.crdt.codec import decode_record
 from crdtstate.crdt.dots import Dot, covers_all
 from crdtstate.crdt.record import LIFE, Path, Record
 from crdtstate.store import catchup, planner, store, types
-from crdtstate.store.catchup import End, Joiner, Part
+from crdtstate.store.catchup import Joiner
 from crdtstate.store.fingerprint import Fingerprint
 from crdtstate.store.index import Index, decode_event, encode_event
+from crdtstate.store.parts import End, Part
 from crdtstate.store.planner import Planner
 from crdtstate.store.store import Store
 from crdtstate.store.table import Table
@@ -139,7 +140,7 @@ def some_records_with_the_whole_context(patch: Patch) -> None:
 
     def lossy(snapshot: Any, ids: Iterator[bytes]) -> Iterator[Part | None]:
         for item in serve(snapshot, ids):
-            yield item if item is None else Part(item.records[:-1], [])
+            yield item if item is None else Part(item.records[:-1])
 
     patch.setattr(catchup, "_records", lossy)
 

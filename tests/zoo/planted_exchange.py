@@ -13,8 +13,9 @@ from crdtstate.replica.machine import Replica
 from crdtstate.replica.messages import Kind, vector_message
 from crdtstate.replica.peers import Peers, PeerView
 from crdtstate.replica.standing import Standing
-from crdtstate.store.catchup import End, Joiner
+from crdtstate.store.catchup import Joiner
 from crdtstate.store.index import Index, read_vector
+from crdtstate.store.parts import End
 from crdtstate.store.store import Store
 from tests.zoo.bugs import HISTORIES, REPAIRS, Patch, bug
 

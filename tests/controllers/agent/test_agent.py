@@ -258,7 +258,9 @@ async def test_bad_pods_say_why_and_hurt_nobody(rig: Rig) -> None:
                     f"bad-{n} waits for {reason}",
                 )
                 assert message in rig.waiting(f"bad-{n}")["message"]
-                await until(lambda reason=reason: reason in rig.reasons(), f"an event says {reason}")
+                await until(
+                    lambda reason=reason: reason in rig.reasons(), f"an event says {reason}"
+                )
             await until(
                 lambda: rig.waiting("crash").get("reason") == "CrashLoopBackOff", "crash loop"
             )

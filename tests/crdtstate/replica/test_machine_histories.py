@@ -14,7 +14,7 @@ import pytest
 from crdtstate.replica import antientropy
 from crdtstate.replica.messages import CONTINUED, MORE, Kind
 from crdtstate.store import operations as ops
-from crdtstate.store.catchup import Part
+from crdtstate.store.parts import Part
 from crdtstate.store.store import StoreConfig
 from tests.models.drawing import some_operation
 from tests.models.mesh import Mesh
@@ -119,7 +119,7 @@ def test_a_session_with_a_malformed_record_is_dropped_whole(
     real = antientropy.serve_pull
 
     def poisoned(*given: Any) -> Iterator[Any]:
-        yield Part([(b"k\0", record)], [])
+        yield Part([(b"k\0", record)])
         yield from (item for item in real(*given) if not isinstance(item, Part))
 
     monkeypatch.setattr(antientropy, "serve_pull", poisoned)

@@ -14,7 +14,7 @@ from crdtstate.replica.messages import (
     fragments,
     part_message,
 )
-from crdtstate.store.catchup import Part, parse_part
+from crdtstate.store.parts import Part, parse_part
 
 
 def test_fragments_come_together_whatever_is_lost_between_them() -> None:
@@ -74,14 +74,16 @@ def test_hostile_messages_raise_one_error(data: bytes) -> None:
 
 def test_a_part_is_encoded_as_its_fields_would_be() -> None:
     """Events are put together from the bytes of the disk."""
-    ids = [[b"k\0"], [b"k\0", b"m\0\0\0\0\x01"], [b"x" * 300 + b"\0"] * 30]
-    dots = [(ORIGIN_MIN + n, 10 ** (3 * n)) for n in range(3)]
-    events = [[*dot, touched, touched[:1]] for dot, touched in zip(dots, ids, strict=True)]
+    distinct = [
+        [[b"k\0"], []],
+        [[b"k\0", b"m\0\0\0\0\x01"], [b"k\0"]],
+        [[b"x" * 300 + b"\0"] * 30, []],
+    ]
+    runs = [[ORIGIN_MIN, 1, b"\0\0\0\2"], [ORIGIN_MIN + 1, 10**6, b"\0\1"]]
     records = [[b"k\0", b"data"], [b"m\0", None]]
-    part = parse_part(records, events)
 
-    message = part_message(77, part)
+    message = part_message(77, parse_part(records, distinct, runs))
 
-    assert message == encode_message(Kind.PART, 77, records, events)
-    assert decode_message(message) == (Kind.PART, [77, records, events])
-    assert part_message(0, Part([], [])) == encode_message(Kind.PART, 0, [], [])
+    assert message == encode_message(Kind.PART, 77, records, distinct, runs)
+    assert decode_message(message) == (Kind.PART, [77, records, distinct, runs])
+    assert part_message(0, Part([])) == encode_message(Kind.PART, 0, [], [], [])

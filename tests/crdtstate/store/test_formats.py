@@ -4,10 +4,10 @@ from crdtstate.crdt import clock, codec, dots
 from crdtstate.crdt.dots import ORIGIN_MIN
 from crdtstate.storage.memory import MemoryDisk, MemoryStorage
 from crdtstate.store import (
-    catchup,
     fingerprint,
     index,
     marks,
+    parts,
     puts,
     reading,
     table,
@@ -47,7 +47,7 @@ def test_bounds_of_what_a_replica_remembers() -> None:
     )
     assert store_module.HELD_AGE_MS_MAX == 60_000
     assert (table.RECENT_MAX, table.RECENT_BYTES_MAX) == (16_384, 1_024)
-    assert (index._TRIM_STEP, index._LOG_DOTS_MAX) == (512, 128)
+    assert (index._TRIM_STEP, index.LOG_DOTS_MAX) == (512, 128)
 
 
 def test_bounds_of_numbers_and_messages() -> None:
@@ -56,7 +56,7 @@ def test_bounds_of_numbers_and_messages() -> None:
     assert clock.stamp_ms(WALL_MS << 16 | 7) == WALL_MS
     assert codec.DEPTH_MAX == 72
     assert transaction.RECORD_ID_BYTES_MAX == 65_536
-    assert (catchup.PART_BYTES, puts.OPEN_BYTES_MAX) == (49_152, 24_576)
+    assert (parts.PART_BYTES, puts.OPEN_BYTES_MAX) == (49_152, 24_576)
     assert (reading._SCANNED_PER_ROW_MAX, reading._PAGE_BYTES_MAX) == (64, 1_048_576)
     assert (fingerprint.BUCKETS, fingerprint.GROUPS) == (65_536, 256)
 

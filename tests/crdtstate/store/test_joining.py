@@ -10,12 +10,14 @@ from crdtstate.crdt.record import LIFE, Record
 from crdtstate.errors import RemoteProtocolError
 from crdtstate.storage.memory import MemoryStorage
 from crdtstate.store import operations as ops
-from crdtstate.store.catchup import End, Joiner, Part, serve_repair, served_event
+from crdtstate.store.catchup import Joiner, serve_repair
 from crdtstate.store.fingerprint import bucket_of
 from crdtstate.store.index import encode_event, read_events, read_floors, read_log, read_revision
+from crdtstate.store.parts import End, Part
 from crdtstate.store.ports import Family
 from crdtstate.store.store import Store, StoreConfig
 from crdtstate.store.views import encode_life
+from tests.crdtstate.store.served import ServedEvent, part_of
 from tests.models.durable import make_durable
 
 ME, OTHER = ORIGIN_MIN, ORIGIN_MIN + 1
@@ -165,7 +167,7 @@ def test_equal_vectors_and_other_bytes_are_an_alarm_in_a_repair(
     joiner = Joiner(store, bytes_max=BYTES_MAX, base=base)
     assert (joiner.changed, joiner.alarm) == (0, False)
     both: Record = {LIFE: {(ME, 1): (5, b"\0other"), (OTHER, 9): (5, b"\0v")}}
-    joiner.stage(Part([(b"k\0", encode_record(both))], []))
+    joiner.stage(Part([(b"k\0", encode_record(both))]))
 
     join(joiner, End(target, buckets), store)
 
@@ -180,15 +182,17 @@ def test_events_that_are_covered_are_not_noted_again() -> None:
     store = store_of()
     commit(store, put("mine", "v"))
     joiner = Joiner(store, bytes_max=BYTES_MAX)
-    events = [
-        served_event((ME, 1), [b"mine\0"], []), served_event((OTHER, 1), [b"k\0"], []),
-        served_event((OTHER, 2), [b"k\0"], [b"gone\0"]),
-    ]  # fmt: skip
-    joiner.stage(Part([(b"k\0", register((OTHER, 2), b"v"))], events))
+    events: list[ServedEvent] = [
+        ((ME, 1), [b"mine\0"], []),
+        ((OTHER, 1), [b"k\0"], []),
+        ((OTHER, 2), [b"k\0"], [b"gone\0"]),
+        ((OTHER, 3), [b"later\0"], []),  # Beyond the end's target: not covered by it.
+    ]
+    joiner.stage(part_of(events, (b"k\0", register((OTHER, 2), b"v"))))
 
     join(joiner, End({OTHER: 2}, None), store)
 
-    found = dict(read_events(store.table.storage, OTHER, 1, 2))
+    found = dict(read_events(store.table.storage, OTHER, 1, 9))
     assert found == {1: encode_event([b"k\0"], []), 2: encode_event([b"k\0"], [b"gone\0"])}
     assert [dots for _, dots in read_log(store.table.storage, 1, 9)] == [[(OTHER, 1), (OTHER, 2)]]
     assert store.table.grave(b"gone") == 0
@@ -203,12 +207,10 @@ def test_what_comes_with_a_time_to_live_is_queued_for_removal() -> None:
     store = store_of()
     joiner = Joiner(store, bytes_max=BYTES_MAX)
     joiner.stage(
-        Part(
-            [(b"k\0", encode_register((OTHER, 1), 5, life)), (b"l\0", encode_record(siblings))], []
-        )
+        Part([(b"k\0", encode_register((OTHER, 1), 5, life)), (b"l\0", encode_record(siblings))])
     )
     orphan: Record = {(".x",): {(OTHER, 4): (1, encode_value(1))}}
-    joiner.stage(Part([(b"m\0", encode_record(orphan)), (b"n\0", register((OTHER, 5), b"v"))], []))
+    joiner.stage(Part([(b"m\0", encode_record(orphan)), (b"n\0", register((OTHER, 5), b"v"))]))
 
     join(joiner, End({OTHER: 5}, None), store)
 
@@ -226,7 +228,7 @@ def test_what_comes_with_a_time_to_live_is_queued_for_removal() -> None:
 def test_a_record_that_no_correct_peer_serves_is_refused(data: bytes) -> None:
     store = store_of()
     joiner = Joiner(store, bytes_max=BYTES_MAX)
-    joiner.stage(Part([(b"k\0", data)], []))
+    joiner.stage(Part([(b"k\0", data)]))
     with pytest.raises(RemoteProtocolError):
         list(joiner.prepare(End({OTHER: 1}, None)))
     assert store.vector == {}

@@ -10,16 +10,14 @@ from crdtstate.errors import RemoteProtocolError, TooLargeError
 from crdtstate.storage.memory import MemoryDisk, MemoryStorage
 from crdtstate.store import catchup
 from crdtstate.store import operations as ops
+from crdtstate.store import parts as parts_module
 from crdtstate.store.catchup import (
     BelowFloor,
-    End,
     Joiner,
-    Part,
     group_sums,
     read_buckets,
     serve_pull,
     serve_repair,
-    served_event,
 )
 from crdtstate.store.fingerprint import bucket_of
 from crdtstate.store.index import (
@@ -31,9 +29,11 @@ from crdtstate.store.index import (
     read_vector,
 )
 from crdtstate.store.limits import Limits
+from crdtstate.store.parts import End, Part, PartWriter
 from crdtstate.store.store import Store, StoreConfig
 from crdtstate.store.transaction import decode_frame, encode_frame
 from crdtstate.store.watch import _runs, read_touched
+from tests.crdtstate.store.served import events_of, part_of
 from tests.models.durable import make_durable
 
 O1 = ORIGIN_MIN + 1
@@ -42,7 +42,7 @@ O1 = ORIGIN_MIN + 1
 @pytest.fixture(autouse=True)
 def slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other tests make them small for good."""
-    monkeypatch.setattr(catchup, "_SLICE", 256)
+    monkeypatch.setattr(parts_module, "SLICE", 256)
     return
 
 
@@ -84,10 +84,10 @@ def test_a_pull_serves_what_is_lacked_in_order_with_its_events() -> None:
 
     parts, pauses, end = served(serve_pull(store.table.snapshot(), {O1: 3}))
 
-    events = [event for part in parts for event in part.events]
-    assert events == [
-        served_event((O1, 4), [b"k0003\0"], []), served_event((O1, 5), [b"k0004\0"], []),
-    ]  # fmt: skip
+    assert events_of(parts) == [
+        ((O1, 4), encode_event([b"k0003\0"], []), []),
+        ((O1, 5), encode_event([b"k0004\0"], []), []),
+    ]
     records = [record for part in parts for record in part.records]
     assert records == [(key, store.table.get_encoded(key)) for key in (b"k0003\0", b"k0004\0")]
     assert (end, pauses) == (End({O1: 5}, None), 0)
@@ -101,7 +101,7 @@ def test_a_long_pull_pauses_after_each_slice_of_events_and_of_records() -> None:
     parts, pauses, _ = served(serve_pull(store.table.snapshot(), {}))
 
     assert pauses == 2 + 2
-    assert [len(part.events) for part in parts] == [600, 0]
+    assert [len(events_of([part])) for part in parts] == [600, 0]
     assert [len(part.records) for part in parts] == [0, 600]
 
 
@@ -114,18 +114,46 @@ def test_a_part_is_bounded_in_bytes() -> None:
     sizes = [[len(data or b"") + 14 for _, data in part.records] for part in parts if part.records]
     assert [len(size) for size in sizes] == [5, 5]
     for size in sizes:
-        assert sum(size[:-1]) <= catchup.PART_BYTES < sum(size)
+        assert sum(size[:-1]) <= parts_module.PART_BYTES < sum(size)
+
+
+def test_events_in_parts_are_those_that_were_given_and_each_distinct_one_is_there_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PRT-2: gaps begin a run, and so does a part; the sum of a part's items stays bounded."""
+    monkeypatch.setattr(parts_module, "PART_BYTES", 400)
+    ids = [f"k{n % 7}\0".encode() for n in range(600)]
+    seqs = [*range(1, 300), *range(400, 701)]
+    events = [
+        (seq, encode_event([i], [i] if i == b"k3\0" else []))
+        for seq, i in zip(seqs, ids, strict=True)
+    ]
+    writer = PartWriter()
+
+    filled = [*writer.fill(O1, events), *writer.fill(O1 + 1, events[:3]), *writer.rest()]
+
+    parts = [part for part in filled if part is not None]
+    assert filled.count(None) >= 1
+    assert writer.touched.keys() == set(ids)
+    found = events_of(parts)
+    assert [(dot[1], encoded) for dot, encoded, _ in found] == events + events[:3]
+    assert [dot[0] for dot, _, _ in found] == [O1] * 600 + [O1 + 1] * 3
+    assert all(ended == ([b"k3\0"] if b"k3" in encoded else []) for _, encoded, ended in found)
+    for part in parts:
+        assert len(part.distinct) == len(set(part.distinct)) <= 7
+        assert sum(2 * len(run.indices) for run in part.runs) <= 400
+    assert [*writer.rest()] == []
 
 
 def test_events_fill_parts_by_the_ids_that_they_name(monkeypatch: pytest.MonkeyPatch) -> None:
     store = store_of()
     fill(store, 6)
-    event_bytes = 24 + len(encode_event([b"k0000\0"], []))
-    monkeypatch.setattr(catchup, "PART_BYTES", 2 * event_bytes)
+    event_bytes = 2 + len(encode_event([b"k0000\0"], []))
+    monkeypatch.setattr(parts_module, "PART_BYTES", 24 + 2 * event_bytes)
 
     parts, _, _ = served(serve_pull(store.table.snapshot(), {}))
 
-    assert [len(part.events) for part in parts if part.events] == [3, 3]
+    assert [len(events_of([part])) for part in parts if part.runs] == [3, 3]
 
 
 def test_a_removed_record_is_served_as_gone_and_its_life_as_ended() -> None:
@@ -135,9 +163,8 @@ def test_a_removed_record_is_served_as_gone_and_its_life_as_ended() -> None:
 
     parts, _, _ = served(serve_pull(store.table.snapshot(), {O1: 1}))
 
-    assert [part for part in parts if part.records] == [Part([(b"k\0", None)], [])]
-    events = [event for part in parts for event in part.events]
-    assert events == [served_event((O1, 2), [b"k\0"], [b"k\0"])]
+    assert [part for part in parts if part.records] == [Part([(b"k\0", None)])]
+    assert events_of(parts) == [((O1, 2), encode_event([b"k\0"], [b"k\0"]), [b"k\0"])]
 
 
 def test_who_is_below_a_floor_is_not_served_and_who_is_at_it_is() -> None:
@@ -151,7 +178,7 @@ def test_who_is_below_a_floor_is_not_served_and_who_is_at_it_is() -> None:
     with pytest.raises(BelowFloor):
         next(serve_pull(store.table.snapshot(), {}))
     parts, _, _ = served(serve_pull(store.table.snapshot(), {O1: 2}))
-    assert [e[0] for part in parts for e in part.events] == [(O1, 3)]
+    assert [dot for dot, _, _ in events_of(parts)] == [(O1, 3)]
 
 
 def test_a_repair_serves_the_records_of_the_buckets_alone() -> None:
@@ -192,17 +219,17 @@ def test_a_session_that_stages_too_much_is_refused_with_the_bound() -> None:
     record = (b"k\0", encode_register((ORIGIN_MIN, 1), 1, b"\0v"))
     size = len(record[0]) + len(record[1]) + 120
     joiner = Joiner(store, bytes_max=2 * size)
-    joiner.stage(Part([record], []))
-    joiner.stage(Part([record], []))
+    joiner.stage(Part([record]))
+    joiner.stage(Part([record]))
 
     with pytest.raises(RemoteProtocolError, match=f"staged {3 * size} bytes, over .*={2 * size}"):
-        joiner.stage(Part([record], []))
-    joiner = Joiner(store, bytes_max=125)
-    first = served_event((ORIGIN_MIN, 1), [b"k"], [])
-    assert len(first[1]) == 5
-    joiner.stage(Part([], [first]))
-    with pytest.raises(RemoteProtocolError, match=r"staged 370 bytes"):
-        joiner.stage(Part([(b"k\0", None)], [served_event((ORIGIN_MIN, 2), [], [])]))
+        joiner.stage(Part([record]))
+    events = [((ORIGIN_MIN, 1), [b"k\0"], []), ((ORIGIN_MIN, 2), [b"k\0"], [])]
+    once = 120 + len(encode_event([b"k\0"], [])) + 200 + 2 * 8
+    joiner = Joiner(store, bytes_max=once)
+    joiner.stage(part_of(events))
+    with pytest.raises(RemoteProtocolError, match=f"staged {once + 122} bytes"):
+        joiner.stage(Part([(b"k\0", None)]))
 
 
 @pytest.mark.parametrize("buckets", [[], [1]])
@@ -224,7 +251,7 @@ def test_a_long_join_pauses_while_it_prepares_and_while_it_writes() -> None:
         joiner.stage(part)
 
     assert len(list(joiner.prepare(end))) == 2
-    assert len(list(joiner.apply(end, 1_000))) == 2 + 1
+    assert len(list(joiner.apply(end, 1_000))) == 2
     assert (joiner.changed, joiner.alarm) == (600, False)
     make_durable(store)
     assert store.vector == {O1: 600}
@@ -250,7 +277,7 @@ def test_a_join_pauses_after_few_large_records_and_after_many_events(
         joiner.stage(part)
 
     assert len(list(joiner.prepare(end))) == 1
-    assert len(list(joiner.apply(end, 1_000))) == 1 + 3
+    assert len(list(joiner.apply(end, 1_000))) == 1 + 2
     make_durable(store)
     assert store.table.fingerprint.root == source.table.fingerprint.root
     assert store.index.entries == 2_106
@@ -272,7 +299,7 @@ def test_what_was_held_is_applied_in_slices(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(catchup, "_DRAINED", 20)
 
     assert list(joiner.prepare(end)) == []
-    assert len(list(joiner.apply(end, 1_000))) == 1 + 2
+    assert len(list(joiner.apply(end, 1_000))) == 2
     make_durable(store)
     assert store.held_count == 0
     assert store.table.fingerprint.root == source.table.fingerprint.root
