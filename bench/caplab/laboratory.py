@@ -200,7 +200,7 @@ class Laboratory:
         begin = now_ms() + PANEL_START_S * 1000
         breaks = begin + matrix.before_s * 1000
         heals = breaks + cell.seconds * 1000
-        ends = heals + matrix.after_s * 1000
+        ends = heals + matrix.after(cell) * 1000
         parts = m.parts_of(system.name, cell.members, cell.fault, sides)
         panel = Panel(
             system=system.name, addresses=addresses(system), parts=parts, sides=sides,

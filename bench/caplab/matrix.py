@@ -78,12 +78,20 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
             keys=0,
         )
 
+    def after(self, cell: Cell) -> float:
+        """Return how long to watch after the heal, seconds.
+
+        The retransmission time of a TCP connection doubles, so what waits for one that was cut
+        for n seconds may wait n seconds more.
+        """
+        return max(self.after_s, cell.seconds) if cell.fault in CUTS else self.after_s
+
     def estimate_s(self) -> float:
         """Return about how long it takes, starts and audits included."""
         loads = len(self.loads) * self.load_rounds * (self.load_seconds + _LOAD_OVERHEAD_S)
         idle = 2 * self.load_rounds * self.idle_seconds
         cells = sum(
-            2 * cell.rounds * (self.before_s + cell.seconds + self.after_s + _CELL_OVERHEAD_S)
+            2 * cell.rounds * (self.before_s + cell.seconds + self.after(cell) + _CELL_OVERHEAD_S)
             for cell in self.cells
         )
         sizes = 2 * self.keys_rounds * self.keys / _KEYS_PER_S

@@ -46,9 +46,9 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """What the checkers say of the whole cell."""
 
     lost: list[str]
-    """Acknowledged writes of any kind that are not there at the end."""
+    """Acknowledged writes of any kind that no member shows at the end."""
     counter: tuple[int, int, int | None]
-    """Acknowledged, unknown, final."""
+    """Acknowledged, unknown, final; None: members differ at the end."""
     modified: tuple[int, int, int | None]
     double_leaders: int
     double_leader_ms: float
@@ -251,8 +251,8 @@ def check(history: History, windows: Windows, sides: Sequence[Sequence[int]]) ->
     anomalies, reads, examples = _sessions(events)
     return Checked(
         lost=lost,
-        counter=(counter.acknowledged, counter.unknown, counter.final),
-        modified=promises.count_of(events, final_state, MODIFY, f"{MODIFIED}0")[:3],
+        counter=_counted(counter),
+        modified=_counted(promises.count_of(events, final_state, MODIFY, f"{MODIFIED}0")),
         double_leaders=len(reigns),
         double_leader_ms=sum(reign.end_ms - reign.start_ms for reign in reigns),
         leaderless_ms=promises.leaderless_ms(events, windows.fault_ms, windows.heal_ms),
@@ -267,6 +267,10 @@ def check(history: History, windows: Windows, sides: Sequence[Sequence[int]]) ->
         converged_after_ms=final_state.converged_after_ms,
         equal=all(shown == final_state.values[0] for shown in final_state.values),
     )
+
+
+def _counted(count: promises.Count) -> tuple[int, int, int | None]:
+    return count.acknowledged, count.unknown, count.final if count.settled else None
 
 
 def _registers(events: Iterable[Event]) -> list[Event]:

@@ -25,18 +25,27 @@ def test_the_last_acknowledged_write_must_be_there(shown: str | None, lost: list
     history = writes(("1", "ok"), ("2", "ok"), ("3", FAILED))
     state = {"put/1": shown} if shown else {}
 
-    assert promises.lost_puts(history, final(state, {"put/1": "2"})) == lost
+    assert promises.lost_puts(history, final(state, state)) == lost
 
 
 def test_a_later_write_of_unknown_end_may_stand_in_its_place() -> None:
     history = writes(("1", "ok"), ("2", UNKNOWN))
 
     assert promises.lost_puts(history, final({"put/1": "1"}, {"put/1": "2"})) == []
-    assert promises.lost_puts(history, final({"put/1": "1"}, {})) == ["put/1=1"]
+    assert promises.lost_puts(history, final({}, {"put/1": "3"})) == ["put/1=1"]
 
 
-def test_a_write_that_one_member_does_not_show_is_lost() -> None:
-    assert promises.lost_puts(writes(("1", "ok")), final({"put/1": "1"}, {})) == ["put/1=1"]
+def test_what_one_member_shows_is_not_lost_however_far_behind_the_others_are() -> None:
+    """A member that has not caught up when the run ends has lost nothing."""
+    elements = [event(1, ADD, "set/0", name, n, n + 1) for n, name in enumerate("ab")]
+    edits = [event(1, EDIT, "obj/0#f1", "x", 0, 1)]
+
+    assert promises.lost_puts(writes(("1", "ok")), final({"put/1": "1"}, {})) == []
+    assert (
+        promises.lost_elements(elements, final({"set/0/a": "1"}, {"set/0/b": "1"}), "set/0") == []
+    )
+    assert promises.lost_elements(elements, final({"set/0/a": "1"}, {}), "set/0") == ["b"]
+    assert promises.lost_fields(edits, final({}, {"obj/0": '{"f1":"x"}'}), "obj/0") == []
 
 
 def test_elements_are_found_in_either_form_of_a_set() -> None:
@@ -72,12 +81,15 @@ def test_a_counter_is_between_what_was_and_what_may_have_been(
     assert (found.lost, found.invented) == (lost, invented)
 
 
-def test_the_member_that_counted_least_counts() -> None:
+def test_a_number_is_judged_when_members_agree_on_it() -> None:
     history = [event(1, MODIFY, "rmw/0", "1", 0, 1), event(1, MODIFY, "rmw/0", "2", 2, 3)]
 
-    found = promises.count_of(history, final({"rmw/0": "2"}, {"rmw/0": "1"}), MODIFY, "rmw/0")
+    differ = promises.count_of(history, final({"rmw/0": "1"}, {"rmw/0": "0"}), MODIFY, "rmw/0")
+    agree = promises.count_of(history, final({"rmw/0": "1"}, {"rmw/0": "1"}), MODIFY, "rmw/0")
+    nobody = promises.count_of(history, final({}, {}), MODIFY, "rmw/0")
 
-    assert found.lost == 1
+    assert [differ.lost, agree.lost, nobody.lost] == [0, 1, 2]
+    assert (differ.final, agree.final, nobody.final) == (1, 1, 0)
 
 
 def reign(session: int, start: float, end: float) -> Event:

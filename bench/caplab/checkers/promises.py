@@ -1,4 +1,8 @@
-"""What was acknowledged, and what is there? Lost writes, counts, elections, ages, conflicts."""
+"""What was acknowledged, and what is there? Lost writes, counts, elections, ages, conflicts.
+
+A write is lost when no member shows it. One that only some show when the run ends is on its way:
+that members are not equal is reported by itself.
+"""
 
 import json
 from bisect import bisect_right
@@ -11,7 +15,7 @@ from bench.caplab.history import ADD, EDIT, GET, INCREMENT, LEAD, MODIFY, PUT, E
 
 
 def lost_puts(events: Iterable[Event], final: Final) -> list[str]:
-    """Return "key=value" of acknowledged writes that some member does not show at the end.
+    """Return "key=value" of acknowledged writes that no member shows at the end.
 
     For keys of one writer each: the last acknowledged value must be there, or a later one of which
     the writer does not know what became of it.
@@ -27,24 +31,21 @@ def lost_puts(events: Iterable[Event], final: Final) -> list[str]:
     return [
         f"{key}={value}"
         for key, (value, unknown) in sorted(last.items())
-        if any(shown.get(key) != value and shown.get(key) not in unknown for shown in final.values)
+        if all(shown.get(key) != value and shown.get(key) not in unknown for shown in final.values)
     ]
 
 
 def lost_elements(events: Iterable[Event], final: Final, key: str) -> list[str]:
-    """Return acknowledged elements of a set that some member does not show."""
-    added = {event.value for event in events if event.op == ADD and event.ok and event.value}
-    missing: set[str] = set()
+    """Return acknowledged elements of a set that no member shows."""
+    missing = {event.value for event in events if event.op == ADD and event.ok and event.value}
     for shown in final.values:
-        there = {name.removeprefix(f"{key}/") for name in shown if name.startswith(f"{key}/")}
-        if key in shown:
-            there |= set(json.loads(shown[key]))
-        missing |= added - there
+        missing -= {name.removeprefix(f"{key}/") for name in shown if name.startswith(f"{key}/")}
+        missing -= set(json.loads(shown.get(key, "[]")))
     return sorted(missing)
 
 
 def lost_fields(events: Iterable[Event], final: Final, key: str) -> list[str]:
-    """Return acknowledged edits of an object's fields that some member does not show."""
+    """Return acknowledged edits of an object's fields that no member shows."""
     by_field = [
         Event(e.session, e.member, e.role, PUT, e.key, e.value, e.start_ms, e.end_ms, e.status)
         for e in events
@@ -62,28 +63,32 @@ class Count(NamedTuple):
 
     acknowledged: int
     unknown: int
-    final: int | None
+    final: int
+    """The largest that a member shows."""
+    settled: bool
+    """Whether all members show that."""
 
     @property
     def lost(self) -> int:
-        """Acknowledged additions that are not in it."""
-        return max(0, self.acknowledged - (self.final or 0))
+        """Acknowledged additions that are not in it; 0 while members differ: each may have some."""
+        return max(0, self.acknowledged - self.final) if self.settled else 0
 
     @property
     def invented(self) -> int:
         """What is in it beyond all that may have happened."""
-        return max(0, (self.final or 0) - self.acknowledged - self.unknown)
+        return max(0, self.final - self.acknowledged - self.unknown)
 
 
 def count_of(events: Iterable[Event], final: Final, op: str, key: str) -> Count:
     """Compare a counter (INCREMENT) or a read-modify-write number (MODIFY) with its end."""
     assert op in (INCREMENT, MODIFY)
     found = [event for event in events if event.op == op]
-    ends = [int(shown[key]) for shown in final.values if key in shown]
+    ends = {int(shown.get(key, 0)) for shown in final.values}
     return Count(
         sum(event.ok for event in found),
         sum(event.status == UNKNOWN for event in found),
-        min(ends) if ends else None,
+        max(ends, default=0),
+        len(ends) == 1,
     )
 
 

@@ -118,7 +118,7 @@ def _cost_row(view: View, cell: Cell, system: str) -> list[list[str]]:
 
 def _overwritten(run: CellRun) -> Number:
     acknowledged, _, final = run.measured.checked.modified
-    return max(0, acknowledged - (final or 0))
+    return None if final is None else max(0, acknowledged - final)
 
 
 def _loose_anomalies(run: CellRun) -> Number:

@@ -12,6 +12,15 @@ from bench.caplab.results import CellRun
 from bench.caplab.statistics import at, median
 from bench.caplab.systems.names import SYSTEMS
 
+_LONG_CUT_S = 10.0
+_WHY_ETCD_WAITS = (
+    "Why etcd needs about as long again after a long cut: a link that swallows frames ends no "
+    "connection. The streams between its members stay open, the kernel waits twice as long before "
+    "each retransmission, and the one that gets through comes up to as long after the heal as the "
+    "cut was long (etcd-io/etcd issue 18052). Ours drops a link when a probe fails and dials anew. "
+    "Cuts are watched for as long after the heal as they lasted."
+)
+
 
 def cuts(view: View, plots: dict[str, Picture]) -> list[Block]:
     """Return the sections; nothing when nothing was cut."""
@@ -29,6 +38,8 @@ def cuts(view: View, plots: dict[str, Picture]) -> list[Block]:
             "beside another member has it, before the fault."
         ),
     ]
+    if any(cell.seconds >= _LONG_CUT_S for cell in view.cuts()):
+        found.append(Text(_WHY_ETCD_WAITS))
     found += [plots[name] for name in sorted(plots) if name.startswith("timeline")]
     found.append(
         Table(

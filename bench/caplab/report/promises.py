@@ -74,7 +74,7 @@ def _equal(run: CellRun) -> int:
 
 def _miscounted(run: CellRun) -> int:
     acknowledged, _, final = run.measured.checked.counter
-    return max(0, acknowledged - (final or 0))
+    return 0 if final is None else max(0, acknowledged - final)
 
 
 def _linearizable(runs: list[CellRun]) -> str:
