@@ -185,12 +185,19 @@ def check_record(data: bytes) -> Record:
         if type(flat) is not list or len(flat) < 5 or len(flat) % 4 != 1:
             raise RemoteProtocolError("a cell is a path and at least one sibling")
         path = decode_path(flat[0])
-        cell: Cell = {}
-        for i in range(1, len(flat), 4):
-            origin, seq, stamp, value = flat[i : i + 4]
+        if len(flat) == 5:  # One sibling, as most have.
+            _, origin, seq, stamp, value = flat
             check_sibling(origin, seq, stamp, value)
-            cell[origin, seq] = (stamp, value)
-        if (last is not None and path <= last) or (len(flat) > 5 and not _is_rising(flat, cell)):
+            cell: Cell = {(origin, seq): (stamp, value)}
+        else:
+            cell = {}
+            for i in range(1, len(flat), 4):
+                origin, seq, stamp, value = flat[i : i + 4]
+                check_sibling(origin, seq, stamp, value)
+                cell[origin, seq] = (stamp, value)
+            if not _is_rising(flat, cell):
+                raise RemoteProtocolError("record is not in canonical order")
+        if last is not None and path <= last:
             raise RemoteProtocolError("record is not in canonical order")
         record[path] = cell
         last = path
@@ -204,9 +211,13 @@ def _is_rising(flat: list[Any], cell: Cell) -> bool:
 
 def decode_path(steps: Any) -> Path:
     """Check and freeze a path. Raises: RemoteProtocolError."""
-    if type(steps) is not list or any(type(step) is not str for step in steps):
-        raise RemoteProtocolError("a path is a list of text")
-    return tuple(steps)
+    if type(steps) is list:
+        for step in steps:
+            if type(step) is not str:
+                break
+        else:
+            return tuple(steps)
+    raise RemoteProtocolError("a path is a list of text")
 
 
 def check_sibling(origin: Any, seq: Any, stamp: Any, value: Any) -> None:

@@ -193,7 +193,8 @@ class Joiner:
             yield from self._stage_own(end.buckets, self._base)
         slices = _Slices(parts.SLICE)
         for record_id in self._records:
-            self._joined[record_id] = self._join(record_id, end.target)
+            theirs = self._records[record_id] or b"", None
+            self._joined[record_id] = self._join(record_id, theirs, end.target)
             if slices.is_full(1, len(self._joined[record_id][0])):
                 yield
 
@@ -209,15 +210,16 @@ class Joiner:
             if n % (4 * parts.SLICE) == 0:
                 yield
 
-    def _join(self, record_id: bytes, target: Vector) -> _Joined:
+    def _join(self, record_id: bytes, theirs: _Joined, target: Vector) -> _Joined:
+        """Join with what is here now. Of what a peer sent, only the bytes are given."""
         table, vector = self._store.table, self._store.vector
-        mine, theirs = table.get_encoded(record_id), self._records[record_id]
-        plain = _join_registers(mine, vector, theirs, target)
+        data, record = theirs
+        plain = _join_registers(table.get_encoded(record_id), vector, data, target)
         if plain is not None:
             return plain, None
-        joined = join_records(
-            table.get(record_id), vector, check_record(theirs) if theirs else {}, target
-        )
+        if record is None:
+            record = check_record(data) if data else {}
+        joined = join_records(table.get(record_id), vector, record, target)
         return (table.wide.encode(record_id, joined), joined) if joined else (b"", None)
 
     def apply(self, end: End, wall_ms: int) -> Iterator[None]:
@@ -229,10 +231,9 @@ class Joiner:
         equal = covers_all(store.vector, target) and covers_all(target, store.vector)
         slices = _Slices(parts.SLICE)
         for record_id in self._records:
-            # Touched is also what a repair did not know that this side holds (CAT-3).
-            joined = (
-                self._join(record_id, target) if record_id in touched else self._joined[record_id]
-            )
+            joined = self._joined[record_id]
+            if record_id in touched:  # CAT-3; mine now v (mine then v theirs) = mine now v theirs.
+                joined = self._join(record_id, joined, target)
             self._put(record_id, joined)
             if slices.is_full(1, len(joined[0])):
                 yield
@@ -254,8 +255,7 @@ class Joiner:
             if record_id not in self._records:
                 repaired_too = bucket_of(record_id) in buckets
                 same = None if repaired_too else base.get(Family.RECORD + record_id)
-                self._records[record_id] = same
-                self._put(record_id, self._join(record_id, end.target))
+                self._put(record_id, self._join(record_id, (same or b"", None), end.target))
 
     def _put(self, record_id: bytes, joined: _Joined) -> None:
         store, data, record = self._store, joined[0] or None, joined[1]

@@ -42,13 +42,15 @@ class _Kept:
             before = {}
         changed = [path for path, cell in record.items() if before.get(path) is not cell]
         gone = [path for path in before if path not in record]
-        for path in gone:
-            at = bisect_left(paths, path)
-            del paths[at], cells[at]
-        if len(changed) > len(record) // 8:  # Most of it, as at first: all at once is cheaper.
+        if len(changed) + len(gone) > len(record) // 32:  # Much of it: all at once is cheaper.
+            encoded_of = dict(zip(paths, cells, strict=True))
+            encoded_of.update((path, encode_cell(path, record[path])) for path in changed)
             paths[:] = sorted(record)
-            cells[:] = [encode_cell(path, record[path]) for path in paths]
+            cells[:] = [encoded_of[path] for path in paths]
         else:
+            for path in gone:
+                at = bisect_left(paths, path)
+                del paths[at], cells[at]
             for path in changed:
                 at = bisect_left(paths, path)
                 encoded = encode_cell(path, record[path])
