@@ -170,7 +170,7 @@ LONG = Matrix(
     keys=1_000_000,
     keys_rounds=3,
 )
-_LENGTHS = {5.0: 3, 15.0: 3, 60.0: 2}
+_LENGTHS = {5.0: 3, 15.0: 2, 60.0: 1}
 """Seconds of a cut, and rounds."""
 FULL = Matrix(
     name="full",

@@ -214,8 +214,7 @@ class Driver:
     async def _when_writable(self, peer: str, again: ev.Again) -> None:
         assert self._outgoing is not None
         await self._outgoing.wait_writable(peer)
-        await asyncio.sleep(0)
-        self.step(again)
+        self.step(again)  # In a later round of the loop: this is a task of its own.
 
     async def _new_identity(self, reason: str) -> None:
         origin = await self._take_origin(reason)

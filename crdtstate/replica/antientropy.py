@@ -27,6 +27,7 @@ from crdtstate.replica.events import Effect, RunAgain, Send
 from crdtstate.replica.messages import Kind, encode_message, pack_sums, part_message
 from crdtstate.replica.peers import Peers, PeerView
 from crdtstate.replica.shown import Shown
+from crdtstate.store import parts
 from crdtstate.store.catchup import (
     BelowFloor,
     Joiner,
@@ -298,28 +299,32 @@ class AntiEntropy:
                 self._stop_serving(name)
 
     def serve_step(self, name: str) -> list[Effect]:
-        """Send the next part to `name`."""
+        """Send the next of it to `name`: what some slices give, up to a part's bytes."""
         serving = self._serving.get(name)
         if serving is None:
             return []
         if self.joining:  # Own writes wait for the join's end: that comes first.
             return [RunAgain("serve:" + name, name)]
+        sent: list[Effect] = []
+        size = 0
         try:
             for _ in range(_SERVE_STEPS):
                 item = next(serving.steps)
                 if item is not None:
                     message = _encode_item(serving, item)
-                    return [Send(name, message), RunAgain("serve:" + name, name)]
+                    sent.append(Send(name, message))
+                    size += len(message)
+                    if size > parts.PART_BYTES:
+                        break
         except StopIteration:
-            if serving.awaits_buckets:
-                return []
-            self._stop_serving(name)
-            self.counts["sessions_served"] += 1
-            return []
+            if not serving.awaits_buckets:
+                self._stop_serving(name)
+                self.counts["sessions_served"] += 1
+            return sent
         except BelowFloor:
             self._stop_serving(name)
             return [Send(name, encode_message(Kind.REFUSED, serving.session, "floor"))]
-        return [RunAgain("serve:" + name, name)]
+        return [*sent, RunAgain("serve:" + name, name)]
 
     def _stop_serving(self, name: str) -> None:
         serving = self._serving.pop(name, None)
