@@ -233,7 +233,7 @@ class Joiner:
         slices = _Slices(parts.SLICE)
         for record_id in self._records:
             joined = self._joined[record_id]
-            if record_id in touched:  # CAT-3; mine now v (mine then v theirs) = mine now v theirs.
+            if record_id in touched:  # CAT-3. What was joined stands for theirs: idempotence.
                 joined = self._join(record_id, joined, target)
             self._put(record_id, joined)
             if slices.is_full(1, len(joined[0])):

@@ -53,7 +53,7 @@ class Part(NamedTuple):
         """About what it takes in memory."""
         records = sum(120 + len(record_id) + len(data or b"") for record_id, data in self.records)
         events = sum(120 + len(encoded) for encoded in self.distinct)
-        return records + events + sum(200 + 8 * len(run.indices) for run in self.runs)
+        return records + events + sum(200 + 36 * len(run.indices) for run in self.runs)
 
 
 @final

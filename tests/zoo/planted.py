@@ -15,7 +15,7 @@ from crdtstate.store import catchup, planner, store, types
 from crdtstate.store.catchup import Joiner
 from crdtstate.store.fingerprint import Fingerprint
 from crdtstate.store.index import Index, decode_event, encode_event
-from crdtstate.store.parts import End, Part
+from crdtstate.store.parts import End, Part, Run
 from crdtstate.store.planner import Planner
 from crdtstate.store.store import Store
 from crdtstate.store.table import Table
@@ -266,6 +266,29 @@ def two_lives_are_no_conflict(patch: Patch) -> None:
 def pulled_events_are_not_kept(patch: Patch) -> None:
     """Who has pulled cannot serve: a third replica misses what came that way."""
     patch.setattr(Index, "note_events", lambda *_: None)
+
+
+@bug(HISTORIES)
+def the_first_of_a_run_is_not_kept(patch: Patch) -> None:
+    """Of events that follow each other the first is taken for one that is known [IDX-1]."""
+    news = Joiner._news
+
+    def late(self: Joiner, run: Run, last: int) -> Iterator[tuple[int, list[int]]]:
+        for first, places in news(self, run, last):
+            yield first + 1, places[1:]
+
+    patch.setattr(Joiner, "_news", late)
+
+
+@bug(HISTORIES)
+def a_run_names_the_events_of_the_next(patch: Patch) -> None:
+    """Which event a dot has is one off, so that a pull serves the wrong records."""
+    note = Index.note_events
+
+    def shifted(self: Index, origin: int, first: int, events: Any, wall_ms: int) -> None:
+        note(self, origin, first, [*events[1:], *events[:1]], wall_ms)
+
+    patch.setattr(Index, "note_events", shifted)
 
 
 @bug(REPAIRS)

@@ -194,7 +194,7 @@ def revisions_start_anew(patch: Patch) -> None:
     patch.setattr(Index, "__init__", forgetful)
 
 
-@bug(kill_every_s=5, clog_every_s=6, peers=4)
+@bug(kill_every_s=3.0, loss=0.3, peers=3, rate=3.0)
 def old_events_stay_after_a_restart(patch: Patch) -> None:
     """The first write of each life does not name what the last life had seen [STR-1]."""
     init = Store.__init__

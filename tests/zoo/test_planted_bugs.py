@@ -6,7 +6,11 @@ The third follows the day; CRDTSTATE_ZOO_THIRD=0, 1 or 2 chooses one.
 import os
 import time
 from collections.abc import Callable
+from inspect import Parameter, signature
+from math import inf
 from statistics import median
+from types import FunctionType
+from typing import Any, final
 
 import pytest
 
@@ -37,8 +41,29 @@ def test_the_page_lists_the_zoo() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_bug_can_be_planted(name: str) -> None:
     """Those of the other two thirds, too: what they are planted in moves."""
-    with pytest.MonkeyPatch.context() as patch:
+    with _Fitting.context() as patch:
         ZOO[name].plant(patch)
+
+
+@final
+class _Fitting(pytest.MonkeyPatch):
+    """Refuses a function that is not called as the one in whose place it is.
+
+    It would fail at its first call, and its bug would be found by that and nothing else.
+    """
+
+    def setattr(self, target: Any, name: Any, *value: Any, **more: Any) -> None:
+        if value and isinstance(real := getattr(target, name, None), FunctionType):
+            assert _takes(value[0]) >= _takes(real), f"{target.__name__}.{name}"
+        super().setattr(target, name, *value, **more)
+
+
+def _takes(function: Callable[..., Any]) -> float:
+    """Return how many arguments can be given by position."""
+    kinds = [p.kind for p in signature(function).parameters.values()]
+    if Parameter.VAR_POSITIONAL in kinds:
+        return inf
+    return kinds.count(Parameter.POSITIONAL_OR_KEYWORD) + kinds.count(Parameter.POSITIONAL_ONLY)
 
 
 @pytest.mark.parametrize("name", NAMES[THIRD::3])

@@ -8,6 +8,7 @@ import pytest
 from crdtstate.crdt.clock import STAMP_MAX
 from crdtstate.crdt.codec import (
     check_record,
+    check_sibling,
     decode_value,
     dumps,
     encode_list,
@@ -106,6 +107,9 @@ def test_the_bounds_of_a_sibling_are_within() -> None:
             for stamp in (0, STAMP_MAX):
                 record: Record = {("a",): {(origin, seq): (stamp, b"")}}
                 assert check_record(encode_record(record)) == record
+    for origin in (ORIGIN_MIN - 1, 2 * ORIGIN_MIN):  # The latter has no canonical encoding either.
+        with pytest.raises(RemoteProtocolError, match="origin is out of range"):
+            check_sibling(origin, 1, 0, b"")
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 23, 24, 300])

@@ -32,6 +32,17 @@ def record_of(document: dict[str, Any], seq: int = 1) -> Record:
     }
 
 
+def test_a_value_and_a_field_below_it_of_one_write_show_the_value() -> None:
+    """No correct peer writes both; all show the same."""
+    dot = (ORIGIN_MIN, 1)
+    record: Record = {
+        (".a",): {dot: (5, encode_value("x"))}, (".a", ".b"): {dot: (5, encode_value(1))},
+    }  # fmt: skip
+    assert unflatten(record) == {"a": "x"}
+    record[".a", ".b"] = {(ORIGIN_MIN, 2): (5, encode_value(1))}
+    assert unflatten(record) == {"a": {"b": 1}}
+
+
 @given(documents)
 def test_unflattening_undoes_flattening(document: dict[str, Any]) -> None:
     """DOC-1"""

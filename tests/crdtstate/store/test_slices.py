@@ -225,7 +225,7 @@ def test_a_session_that_stages_too_much_is_refused_with_the_bound() -> None:
     with pytest.raises(RemoteProtocolError, match=f"staged {3 * size} bytes, over .*={2 * size}"):
         joiner.stage(Part([record]))
     events = [((ORIGIN_MIN, 1), [b"k\0"], []), ((ORIGIN_MIN, 2), [b"k\0"], [])]
-    once = 120 + len(encode_event([b"k\0"], [])) + 200 + 2 * 8
+    once = 120 + len(encode_event([b"k\0"], [])) + 200 + 2 * 36
     joiner = Joiner(store, bytes_max=once)
     joiner.stage(part_of(events))
     with pytest.raises(RemoteProtocolError, match=f"staged {once + 122} bytes"):
