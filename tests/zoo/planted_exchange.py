@@ -206,7 +206,7 @@ def a_wiped_peer_is_taken_for_what_it_was(patch: Patch) -> None:
     patch.setattr(PeerView, "meet", meet)
 
 
-@bug()
+@bug(kill_every_s=4.0, cut_every_s=8.0, peers=2, clients=4, rate=3.0)
 def the_first_write_waits_for_a_peer(patch: Patch) -> None:
     """After an unclean end nothing is written before a peer has confirmed the identity [AVL-1]."""
     patch.setattr(Replica, "_nobody_confirms", lambda _: None)

@@ -125,7 +125,7 @@ def a_slow_reader_holds_all_writes(patch: Patch) -> None:
     patch.setattr(KeyHandlers, "_write", waiting)
 
 
-@bug()
+@bug(keys=16, rate=3.0, clients=4, disk_lag_s=0.3)
 def a_missing_key_has_no_token(patch: Patch) -> None:
     """An error is sent without waiting, as if it said nothing of the state [API-3]."""
     handle, announced = Dispatcher._handle, Driver.announced
@@ -185,7 +185,7 @@ def a_watch_resumes_from_now(patch: Patch) -> None:
     patch.setattr(WatchHandler, "_lines", from_now)
 
 
-@bug()
+@bug(watchers=4)
 def a_watch_takes_another_peer_s_revision(patch: Patch) -> None:
     """A revision is read as a number, whoever minted it [WAT-2]."""
     patch.setattr(
