@@ -176,6 +176,7 @@ def test_a_part_is_what_was_sent() -> None:
     assert part.ended == {0: [b"m\0"]}
     assert part.runs == [Run(O1, 4, [1, 0]), Run(O1, SEQ_MAX, [1])]
     assert parse_part([], [], []) == Part([])
+    assert len(parse_part([], [distinct[1]] * 65_536, []).distinct) == 65_536
 
 
 EVENT = [[b"k\0"], []]
