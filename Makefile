@@ -50,7 +50,7 @@ bench: $(VENV)/dev.stamp ## Measure: puts, visibility, bytes, memory, restart, c
 lab: $(VENV)/dev.stamp clients ## Run the laboratory beside a real etcd (12 minutes) and write its report
 	$(BIN)/python -m bench.caplab.run quick
 
-lab-full: $(VENV)/dev.stamp clients ## Run all of the laboratory: long cuts, slow links, a million keys (70 minutes)
+lab-full: $(VENV)/dev.stamp clients ## Run all of the laboratory: long cuts, slow links, a million keys (75 minutes)
 	$(BIN)/python -m bench.caplab.run full
 
 clean: ## Remove what the other commands made

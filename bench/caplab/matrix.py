@@ -82,9 +82,9 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
         """Return how long to watch after the heal, seconds.
 
         The retransmission time of a TCP connection doubles, so what waits for one that was cut
-        for n seconds may wait n seconds more.
+        for n seconds may wait n seconds more, and then has to elect somebody.
         """
-        return max(self.after_s, cell.seconds) if cell.fault in CUTS else self.after_s
+        return max(self.after_s, 1.25 * cell.seconds) if cell.fault in CUTS else self.after_s
 
     def estimate_s(self) -> float:
         """Return about how long it takes, starts and audits included."""

@@ -18,7 +18,7 @@ _WHY_ETCD_WAITS = (
     "connection. The streams between its members stay open, the kernel waits twice as long before "
     "each retransmission, and the one that gets through comes up to as long after the heal as the "
     "cut was long (etcd-io/etcd issue 18052). Ours drops a link when a probe fails and dials anew. "
-    "Cuts are watched for as long after the heal as they lasted."
+    "Cuts are watched for at least as long after the heal as they lasted."
 )
 
 
