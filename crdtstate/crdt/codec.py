@@ -211,13 +211,10 @@ def _is_rising(flat: list[Any], cell: Cell) -> bool:
 
 def decode_path(steps: Any) -> Path:
     """Check and freeze a path. Raises: RemoteProtocolError."""
-    if type(steps) is list:
-        for step in steps:
-            if type(step) is not str:
-                break
-        else:
-            return tuple(steps)
-    raise RemoteProtocolError("a path is a list of text")
+    for step in steps if type(steps) is list else (None,):
+        if type(step) is not str:
+            raise RemoteProtocolError("a path is a list of text")
+    return tuple(steps)
 
 
 def check_sibling(origin: Any, seq: Any, stamp: Any, value: Any) -> None:

@@ -25,8 +25,8 @@ from crdtstate.crdt.record import LIFE, Record, join_records, winner
 from crdtstate.errors import RemoteProtocolError
 from crdtstate.store import parts
 from crdtstate.store.fingerprint import GROUPS, bucket_of
-from crdtstate.store.index import LOG_DOTS_MAX, read_events, read_floors, read_vector
-from crdtstate.store.parts import End, Part, PartWriter, Run
+from crdtstate.store.index import read_events, read_floors, read_vector
+from crdtstate.store.parts import End, Part, PartWriter, Run, records_only
 from crdtstate.store.ports import Family, Snapshot
 from crdtstate.store.store import Store
 from crdtstate.store.table import prefix_end
@@ -71,12 +71,12 @@ def _records(snapshot: Snapshot, ids: Iterator[bytes]) -> Iterator[Part | None]:
         records.append((record_id, data))
         size += len(record_id) + len(data or b"") + 8
         if size > parts.PART_BYTES:
-            yield Part(records)
+            yield records_only(records)
             records, size = [], 0
         elif n % parts.SLICE == 0:
             yield None
     if records:
-        yield Part(records)
+        yield records_only(records)
 
 
 def read_buckets(snapshot: Snapshot) -> Iterator[dict[int, int] | None]:
@@ -271,11 +271,12 @@ class Joiner:
             store.note_expiry(record_id, plain[2])
 
     def _news(self, run: Run, last: int) -> Iterator[tuple[int, list[int]]]:
-        """Yield (first seq, places) of a run's events that are lacked here and in the target."""
+        """Yield (first seq, places) of what a run has up to `last` and is lacked here."""
         start = max(0, self._store.vector.get(run.origin, 0) + 1 - run.first)
         stop = min(len(run.indices), last + 1 - run.first)
-        for at in range(start, stop, LOG_DOTS_MAX):
-            yield run.first + at, run.indices[at : min(at + LOG_DOTS_MAX, stop)]
+        size = _EVENT_SLICES * parts.SLICE
+        for at in range(start, stop, size):
+            yield run.first + at, run.indices[at : min(at + size, stop)]
 
     def _advance(self, end: End, wall_ms: int) -> Iterator[None]:
         store, target = self._store, end.target

@@ -32,8 +32,8 @@ from crdtstate.store.ports import Reader
 from crdtstate.store.table import Table, prefix_end
 
 __all__ = [
-    "LOG_DOTS_MAX", "Event", "Index", "decode_event", "encode_event", "event_key", "log_key",
-    "read_events", "read_log",
+    "Event", "Index", "decode_event", "encode_event", "event_key", "log_key", "read_events",
+    "read_log",
 ]  # fmt: skip
 
 Event = tuple[list[bytes], list[bytes]]  # record ids touched; those whose life ended
@@ -42,7 +42,7 @@ _VECTOR, _FLOOR = b"mv", b"mf"
 _REVISION, _LOG_FLOOR, _CLOCK = b"mr", b"ml", b"mc"
 _SWEPT, _KEPT, _ENTRIES = b"ms", b"mk", b"mn"
 _TRIM_STEP = 512  # Events forgotten in one step, give or take a revision.
-LOG_DOTS_MAX = 128  # Dots of one revision.
+_LOG_DOTS_MAX = 128  # Dots of one revision.
 
 
 _pack_event_key = Struct(">cQQ").pack
@@ -157,16 +157,18 @@ class Index:
     def note_events(self, origin: int, first: int, events: Sequence[bytes], wall_ms: int) -> None:
         """Store encoded events that came with a pull, so that this replica can serve others.
 
-        They are those of one origin from `first` on, at most LOG_DOTS_MAX, and enter the log as one
-        revision; the caller covers their dots in the same batch.
+        They are those of one origin from `first` on, and enter the log many a revision; the caller
+        covers their dots in the same batch.
         """
         put = self._table.put_unseen
         self.entries += len(events)
-        self.revision += 1
-        seqs = range(first, first + len(events))
-        for seq, encoded in zip(seqs, events, strict=True):
+        for seq, encoded in enumerate(events, first):
             put(_pack_event_key(b"e", origin, seq), encoded)
-        put(log_key(self.revision), _encode_log(wall_ms, origin, seqs))
+        stop = first + len(events)
+        for start in range(first, stop, _LOG_DOTS_MAX):
+            self.revision += 1
+            seqs = range(start, min(start + _LOG_DOTS_MAX, stop))
+            put(log_key(self.revision), _encode_log(wall_ms, origin, seqs))
 
     def cover(self, target: Vector) -> None:
         """Cover `target` after a join."""

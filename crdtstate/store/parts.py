@@ -7,8 +7,7 @@ Source: dictionary and run-length encoding of columns [AMF06].
 
 Invariants:
     PRT-1  Parsing what any peer sends returns a part or raises RemoteProtocolError.
-    PRT-2  A part lists no more than `PART_BYTES` and one item; of that its size and the work of one
-           step follow, however many dots its runs cover.
+    PRT-2  A part is at most `PART_BYTES` and one item long, however many dots its runs cover.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +19,10 @@ from crdtstate.errors import RemoteProtocolError
 from crdtstate.store.index import decode_event, encode_event
 from crdtstate.store.transaction import check_record_id
 
-__all__ = ["PART_BYTES", "SLICE", "End", "Part", "PartWriter", "Run", "pack_indices", "parse_part"]
+__all__ = [
+    "PART_BYTES", "SLICE", "End", "Part", "PartWriter", "Run", "pack_indices", "parse_part",
+    "records_only",
+]  # fmt: skip
 
 PART_BYTES = 48 << 10
 _EVENT_BYTES, _RUN_BYTES = 2, 24
@@ -42,11 +44,11 @@ class Part(NamedTuple):
     """Some of the records (id, bytes or None when gone) and of the events of a session."""
 
     records: list[tuple[bytes, bytes | None]]
-    distinct: list[bytes] = []  # noqa: RUF012 - the fields of a tuple are nobody's to change
+    distinct: list[bytes]
     """Encoded events, as on disk."""
-    ended: dict[int, list[bytes]] = {}  # noqa: RUF012
+    ended: dict[int, list[bytes]]
     """Of which of them, by place: the ids of the records whose life they ended."""
-    runs: list[Run] = []  # noqa: RUF012
+    runs: list[Run]
 
     @property
     def held_bytes(self) -> int:
@@ -62,6 +64,11 @@ class End(NamedTuple):
 
     target: dict[int, int]
     buckets: list[int] | None
+
+
+def records_only(records: list[tuple[bytes, bytes | None]]) -> Part:
+    """Return a part without events."""
+    return Part(records, [], {}, [])
 
 
 @final

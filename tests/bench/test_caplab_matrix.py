@@ -25,6 +25,13 @@ def test_the_full_matrix_has_every_fault_length_and_link() -> None:
     assert m.FULL.keys == 1_000_000
 
 
+def test_cuts_are_watched_for_longer_after_the_heal_than_they_lasted() -> None:
+    for cell in m.FULL.cells:
+        after_s = m.FULL.after(cell)
+        assert after_s >= m.FULL.after_s
+        assert after_s > cell.seconds or cell.fault not in m.CUTS
+
+
 @pytest.mark.parametrize("matrix", [m.QUICK, m.FULL])
 def test_what_is_compared_is_measured_at_least_three_times(matrix: m.Matrix) -> None:
     assert matrix.load_rounds >= 3

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from bench.caplab.report.acceptance import lines_of
 from bench.caplab.report.content import blocks_of
@@ -72,6 +73,25 @@ def test_a_lost_write_is_a_line_missed() -> None:
 
     assert verdicts(results)["acknowledged writes of ours lost, all cells"] == "MISSED"
     assert "acknowledged writes of ours lost, all cells: 1" in text_of(encode(results))
+
+
+def test_numbers_on_which_members_differ_are_not_called_lost() -> None:
+    results = runs.results()
+    for run in results.cells:
+        checked = run.measured.checked
+        run.measured.checked = structs.replace(checked, counter=(9, 0, None), modified=(9, 0, None))
+
+    page = text_of(encode(results))
+
+    assert re.search(r"\| a counter counts every addition \|.*\| 0 lost \|.*\| 0 lost \|", page)
+
+
+def test_why_etcd_waits_is_said_where_a_cut_was_long() -> None:
+    results = runs.results()
+    assert "issue 18052" not in text_of(encode(results))
+    for run in results.cells:
+        run.cell = structs.replace(run.cell, seconds=15.0)
+    assert "issue 18052" in text_of(encode(results))
 
 
 def test_another_figure_in_the_file_is_another_figure_on_the_page() -> None:

@@ -15,7 +15,7 @@ from crdtstate.store import catchup, planner, store, types
 from crdtstate.store.catchup import Joiner
 from crdtstate.store.fingerprint import Fingerprint
 from crdtstate.store.index import Index, decode_event, encode_event
-from crdtstate.store.parts import End, Part, Run
+from crdtstate.store.parts import End, Part, Run, records_only
 from crdtstate.store.planner import Planner
 from crdtstate.store.store import Store
 from crdtstate.store.table import Table
@@ -140,7 +140,7 @@ def some_records_with_the_whole_context(patch: Patch) -> None:
 
     def lossy(snapshot: Any, ids: Iterator[bytes]) -> Iterator[Part | None]:
         for item in serve(snapshot, ids):
-            yield item if item is None else Part(item.records[:-1])
+            yield item if item is None else records_only(item.records[:-1])
 
     patch.setattr(catchup, "_records", lossy)
 

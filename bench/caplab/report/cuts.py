@@ -14,7 +14,7 @@ from bench.caplab.systems.names import SYSTEMS
 
 _LONG_CUT_S = 10.0
 _WHY_ETCD_WAITS = (
-    "Why etcd needs about as long again after a long cut: a link that swallows frames ends no "
+    "Why etcd may need as long again after a long cut: a link that swallows frames ends no "
     "connection. The streams between its members stay open, the kernel waits twice as long before "
     "each retransmission, and the one that gets through comes up to as long after the heal as the "
     "cut was long (etcd-io/etcd issue 18052). Ours drops a link when a probe fails and dials anew. "

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from crdtstate.replica import antientropy
-from crdtstate.replica.messages import CONTINUED, MORE, Kind
+from crdtstate.replica import events as ev
+from crdtstate.replica.messages import CONTINUED, MORE, Kind, decode_message
 from crdtstate.store import operations as ops
-from crdtstate.store.parts import Part
+from crdtstate.store import parts
+from crdtstate.store.parts import Part, records_only
 from crdtstate.store.store import StoreConfig
 from tests.models.drawing import some_operation
 from tests.models.mesh import Mesh
@@ -119,7 +121,7 @@ def test_a_session_with_a_malformed_record_is_dropped_whole(
     real = antientropy.serve_pull
 
     def poisoned(*given: Any) -> Iterator[Any]:
-        yield Part([(b"k\0", record)])
+        yield records_only([(b"k\0", record)])
         yield from (item for item in real(*given) if not isinstance(item, Part))
 
     monkeypatch.setattr(antientropy, "serve_pull", poisoned)
@@ -152,3 +154,56 @@ def test_a_difference_behind_equal_vectors_is_repaired_and_alarms() -> None:
     alarms = [mesh[n].replica.antientropy.counts["repair_alarms"] for n in ("a", "b")]
     assert any(alarms)
     assert mesh["a"].replica.shown.root == mesh["b"].replica.shown.root
+
+
+def test_a_pull_does_not_ask_for_what_the_one_before_has_brought() -> None:
+    """What was joined counts at once, durable or not."""
+    mesh = Mesh(*NAMES)
+    for name in ("a", "b"):
+        for n in range(5):
+            mesh[name].submit(ops.Put(f"{name}{n}", value="v"))
+    mesh.run(2_000)
+    held = {name: mesh[name].replica.store.vector[mesh[name].origin] for name in ("a", "b")}
+    asked: list[tuple[str, dict[int, int]]] = []
+    send = mesh.send
+
+    def noting(source: str, target: str | None, payload: bytes) -> None:
+        if source == "c" and payload[0] == Kind.PULL and target is not None:
+            asked.append((target, decode_message(payload)[1][1]))
+        send(source, target, payload)
+
+    mesh.send = noting  # type: ignore[method-assign]
+    mesh["c"].stalled = True  # Its disk takes its time.
+    mesh.link("a", "c")
+    mesh.link("b", "c")
+    mesh.run(2_000)
+    mesh["c"].stalled = False
+    mesh.run(2_000)
+
+    first, second = asked[0][0], asked[1]
+    assert {first, second[0]} == {"a", "b"}
+    assert second[1].get(mesh[first].origin, 0) >= held[first] > 0
+    mesh.assert_converged()
+
+
+def test_small_parts_and_the_end_are_sent_in_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step waits for its turn among everything else."""
+    monkeypatch.setattr(parts, "SLICE", 256)
+    mesh = Mesh("a", "b")
+    for n in range(20):
+        mesh["a"].submit(ops.Put(f"k{n}", value="v"))
+    mesh.run(2_000)
+    steps: list[list[type]] = []
+    real = antientropy.AntiEntropy.serve_step
+
+    def noting(self: antientropy.AntiEntropy, name: str) -> list[Any]:
+        effects = real(self, name)
+        steps.append([type(effect) for effect in effects])
+        return effects
+
+    monkeypatch.setattr(antientropy.AntiEntropy, "serve_step", noting)
+    mesh.link("a", "b")
+    mesh.run(2_000)
+
+    assert steps[0] == [ev.Send, ev.Send, ev.Send], "events, records and the end"
+    assert mesh["b"].value("k19") == b"v"

@@ -14,7 +14,7 @@ from crdtstate.replica.messages import (
     fragments,
     part_message,
 )
-from crdtstate.store.parts import Part, parse_part
+from crdtstate.store.parts import parse_part, records_only
 
 
 def test_fragments_come_together_whatever_is_lost_between_them() -> None:
@@ -86,4 +86,4 @@ def test_a_part_is_encoded_as_its_fields_would_be() -> None:
 
     assert message == encode_message(Kind.PART, 77, records, distinct, runs)
     assert decode_message(message) == (Kind.PART, [77, records, distinct, runs])
-    assert part_message(0, Part([])) == encode_message(Kind.PART, 0, [], [], [])
+    assert part_message(0, records_only([])) == encode_message(Kind.PART, 0, [], [], [])

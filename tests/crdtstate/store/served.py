@@ -5,7 +5,7 @@ from itertools import groupby
 
 from crdtstate.crdt.dots import Dot
 from crdtstate.store.index import encode_event
-from crdtstate.store.parts import Part, PartWriter
+from crdtstate.store.parts import Part, PartWriter, records_only
 
 ServedEvent = tuple[Dot, list[bytes], list[bytes]]  # Its dot, the ids touched, the ids ended.
 
@@ -16,7 +16,7 @@ def part_of(events: list[ServedEvent], *records: tuple[bytes, bytes | None]) -> 
     for origin, some in groupby(events, key=lambda event: event[0][0]):
         encoded = [(dot[1], encode_event(touched, ended)) for dot, touched, ended in some]
         assert not any(writer.fill(origin, encoded)), "all in one part"
-    return next(writer.rest(), Part([]))._replace(records=list(records))
+    return next(writer.rest(), records_only([]))._replace(records=list(records))
 
 
 def events_of(parts: Iterable[Part]) -> list[tuple[Dot, bytes, list[bytes]]]:

@@ -47,7 +47,7 @@ def test_bounds_of_what_a_replica_remembers() -> None:
     )
     assert store_module.HELD_AGE_MS_MAX == 60_000
     assert (table.RECENT_MAX, table.RECENT_BYTES_MAX) == (16_384, 1_024)
-    assert (index._TRIM_STEP, index.LOG_DOTS_MAX) == (512, 128)
+    assert (index._TRIM_STEP, index._LOG_DOTS_MAX) == (512, 128)
 
 
 def test_bounds_of_numbers_and_messages() -> None:

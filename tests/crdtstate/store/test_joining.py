@@ -13,7 +13,7 @@ from crdtstate.store import operations as ops
 from crdtstate.store.catchup import Joiner, serve_repair
 from crdtstate.store.fingerprint import bucket_of
 from crdtstate.store.index import encode_event, read_events, read_floors, read_log, read_revision
-from crdtstate.store.parts import End, Part
+from crdtstate.store.parts import End, Part, records_only
 from crdtstate.store.ports import Family
 from crdtstate.store.store import Store, StoreConfig
 from crdtstate.store.views import encode_life
@@ -167,7 +167,7 @@ def test_equal_vectors_and_other_bytes_are_an_alarm_in_a_repair(
     joiner = Joiner(store, bytes_max=BYTES_MAX, base=base)
     assert (joiner.changed, joiner.alarm) == (0, False)
     both: Record = {LIFE: {(ME, 1): (5, b"\0other"), (OTHER, 9): (5, b"\0v")}}
-    joiner.stage(Part([(b"k\0", encode_record(both))]))
+    joiner.stage(records_only([(b"k\0", encode_record(both))]))
 
     join(joiner, End(target, buckets), store)
 
@@ -207,10 +207,14 @@ def test_what_comes_with_a_time_to_live_is_queued_for_removal() -> None:
     store = store_of()
     joiner = Joiner(store, bytes_max=BYTES_MAX)
     joiner.stage(
-        Part([(b"k\0", encode_register((OTHER, 1), 5, life)), (b"l\0", encode_record(siblings))])
+        records_only(
+            [(b"k\0", encode_register((OTHER, 1), 5, life)), (b"l\0", encode_record(siblings))]
+        )
     )
     orphan: Record = {(".x",): {(OTHER, 4): (1, encode_value(1))}}
-    joiner.stage(Part([(b"m\0", encode_record(orphan)), (b"n\0", register((OTHER, 5), b"v"))]))
+    joiner.stage(
+        records_only([(b"m\0", encode_record(orphan)), (b"n\0", register((OTHER, 5), b"v"))])
+    )
 
     join(joiner, End({OTHER: 5}, None), store)
 
@@ -228,7 +232,7 @@ def test_what_comes_with_a_time_to_live_is_queued_for_removal() -> None:
 def test_a_record_that_no_correct_peer_serves_is_refused(data: bytes) -> None:
     store = store_of()
     joiner = Joiner(store, bytes_max=BYTES_MAX)
-    joiner.stage(Part([(b"k\0", data)]))
+    joiner.stage(records_only([(b"k\0", data)]))
     with pytest.raises(RemoteProtocolError):
         list(joiner.prepare(End({OTHER: 1}, None)))
     assert store.vector == {}

@@ -29,7 +29,7 @@ from crdtstate.store.index import (
     read_vector,
 )
 from crdtstate.store.limits import Limits
-from crdtstate.store.parts import End, Part, PartWriter
+from crdtstate.store.parts import End, Part, records_only
 from crdtstate.store.store import Store, StoreConfig
 from crdtstate.store.transaction import decode_frame, encode_frame
 from crdtstate.store.watch import _runs, read_touched
@@ -117,34 +117,6 @@ def test_a_part_is_bounded_in_bytes() -> None:
         assert sum(size[:-1]) <= parts_module.PART_BYTES < sum(size)
 
 
-def test_events_in_parts_are_those_that_were_given_and_each_distinct_one_is_there_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """PRT-2: gaps begin a run, and so does a part; the sum of a part's items stays bounded."""
-    monkeypatch.setattr(parts_module, "PART_BYTES", 400)
-    ids = [f"k{n % 7}\0".encode() for n in range(600)]
-    seqs = [*range(1, 300), *range(400, 701)]
-    events = [
-        (seq, encode_event([i], [i] if i == b"k3\0" else []))
-        for seq, i in zip(seqs, ids, strict=True)
-    ]
-    writer = PartWriter()
-
-    filled = [*writer.fill(O1, events), *writer.fill(O1 + 1, events[:3]), *writer.rest()]
-
-    parts = [part for part in filled if part is not None]
-    assert filled.count(None) >= 1
-    assert writer.touched.keys() == set(ids)
-    found = events_of(parts)
-    assert [(dot[1], encoded) for dot, encoded, _ in found] == events + events[:3]
-    assert [dot[0] for dot, _, _ in found] == [O1] * 600 + [O1 + 1] * 3
-    assert all(ended == ([b"k3\0"] if b"k3" in encoded else []) for _, encoded, ended in found)
-    for part in parts:
-        assert len(part.distinct) == len(set(part.distinct)) <= 7
-        assert sum(2 * len(run.indices) for run in part.runs) <= 400
-    assert [*writer.rest()] == []
-
-
 def test_events_fill_parts_by_the_ids_that_they_name(monkeypatch: pytest.MonkeyPatch) -> None:
     store = store_of()
     fill(store, 6)
@@ -163,7 +135,7 @@ def test_a_removed_record_is_served_as_gone_and_its_life_as_ended() -> None:
 
     parts, _, _ = served(serve_pull(store.table.snapshot(), {O1: 1}))
 
-    assert [part for part in parts if part.records] == [Part([(b"k\0", None)])]
+    assert [part for part in parts if part.records] == [records_only([(b"k\0", None)])]
     assert events_of(parts) == [((O1, 2), encode_event([b"k\0"], [b"k\0"]), [b"k\0"])]
 
 
@@ -219,17 +191,17 @@ def test_a_session_that_stages_too_much_is_refused_with_the_bound() -> None:
     record = (b"k\0", encode_register((ORIGIN_MIN, 1), 1, b"\0v"))
     size = len(record[0]) + len(record[1]) + 120
     joiner = Joiner(store, bytes_max=2 * size)
-    joiner.stage(Part([record]))
-    joiner.stage(Part([record]))
+    joiner.stage(records_only([record]))
+    joiner.stage(records_only([record]))
 
     with pytest.raises(RemoteProtocolError, match=f"staged {3 * size} bytes, over .*={2 * size}"):
-        joiner.stage(Part([record]))
+        joiner.stage(records_only([record]))
     events = [((ORIGIN_MIN, 1), [b"k\0"], []), ((ORIGIN_MIN, 2), [b"k\0"], [])]
     once = 120 + len(encode_event([b"k\0"], [])) + 200 + 2 * 36
     joiner = Joiner(store, bytes_max=once)
     joiner.stage(part_of(events))
     with pytest.raises(RemoteProtocolError, match=f"staged {once + 122} bytes"):
-        joiner.stage(Part([(b"k\0", None)]))
+        joiner.stage(records_only([(b"k\0", None)]))
 
 
 @pytest.mark.parametrize("buckets", [[], [1]])

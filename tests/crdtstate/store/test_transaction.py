@@ -9,8 +9,6 @@ import pytest
 from crdtstate.crdt.clock import STAMP_MAX
 from crdtstate.crdt.dots import ORIGIN_MIN, SEQ_MAX
 from crdtstate.errors import RemoteProtocolError
-from crdtstate.store.index import encode_event
-from crdtstate.store.parts import Part, Run, parse_part
 from crdtstate.store.transaction import (
     RECORD_ID_BYTES_MAX,
     Change,
@@ -160,75 +158,3 @@ def test_what_is_no_record_id_is_refused(wrong: Any) -> None:
 
 def test_the_longest_record_id_is_taken() -> None:
     check_record_id(b"k" * (RECORD_ID_BYTES_MAX - 1) + b"\0")
-
-
-# -- parts -------------------------------------------------------------------------------------
-
-
-def test_a_part_is_what_was_sent() -> None:
-    records = [[b"k\0", b"data"], [b"m\0", None]]
-    distinct = [[[b"k\0"], [b"m\0"]], [[b"k\0"], []]]
-
-    part = parse_part(records, distinct, [[O1, 4, b"\0\1\0\0"], [O1, SEQ_MAX, b"\0\1"]])
-
-    assert part.records == [(b"k\0", b"data"), (b"m\0", None)]
-    assert part.distinct == [encode_event([b"k\0"], [b"m\0"]), encode_event([b"k\0"], [])]
-    assert part.ended == {0: [b"m\0"]}
-    assert part.runs == [Run(O1, 4, [1, 0]), Run(O1, SEQ_MAX, [1])]
-    assert parse_part([], [], []) == Part([])
-    assert len(parse_part([], [distinct[1]] * 65_536, []).distinct) == 65_536
-
-
-EVENT = [[b"k\0"], []]
-RUN = [O1, 4, b"\0\0"]
-
-
-def run(place: int, value: Any) -> tuple[Any, ...]:
-    return [], [EVENT], [[*RUN[:place], value, *RUN[place + 1 :]]]
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        (({}, [], []), "a part is a list of records"),
-        (([], {}, []), "a part is a list of records"),
-        (([], [], {}), "a part is a list of records"),
-        ((None, None, None), "a part is a list of records"),
-        (([{}], [], []), "a served record is"),
-        (([[b"k\0"]], [], []), "a served record is"),
-        (([[b"k\0", b"", b""]], [], []), "a served record is"),
-        (([["k\0", b""]], [], []), "a served record is"),
-        (([[b"k\0", "text"]], [], []), "a served record is"),
-        (([], [{}], []), "a served event is"),
-        (([], [EVENT[:1]], []), "a served event is"),
-        (([], [[*EVENT, []]], []), "a served event is"),
-        (([], [[{}, []]], []), "a served event is"),
-        (([], [[[b"k\0"], {}]], []), "a served event is"),
-        (([], [EVENT] * 65_537, []), "has 65537 events, more than 65536"),
-        (([], [[[[]], []]], []), "record id"),
-        (([], [[[b"k\0"], [{}]]], []), "record id"),
-        (([], [EVENT, [[None], []]], []), "record id"),
-        (([], [[[b"k"], []]], []), "record id"),
-        (([], [[[b"k\0"], ["k\0"]]], []), "record id"),
-        (([], [EVENT], [{}]), "a run is"),
-        (([], [EVENT], [RUN[:2]]), "a run is"),
-        (([], [EVENT], [[*RUN, 1]]), "a run is"),
-        (run(2, "00"), "a run is"),
-        (run(0, "x"), "origin is out of range"),
-        (run(0, ORIGIN_MIN - 1), "origin is out of range"),
-        (run(0, 2 * ORIGIN_MIN), "origin is out of range"),
-        (run(0, True), "origin is out of range"),
-        (run(1, "x"), "seq is out of range"),
-        (run(1, 0), "seq is out of range"),
-        (run(1, True), "seq is out of range"),
-        (run(1, SEQ_MAX + 1), "seq is out of range"),
-        (([], [EVENT], [[O1, SEQ_MAX, b"\0\0\0\0"]]), "seq is out of range"),
-        (run(2, b""), "a run of 0 bytes is not two bytes an event"),
-        (run(2, b"\0\0\0"), "a run of 3 bytes is not two bytes an event"),
-        (run(2, b"\0\0\0\1"), "names event 1 of 1"),
-    ],
-)
-def test_a_wrong_part_is_refused(fields: tuple[Any, Any, Any], words: str) -> None:
-    """PRT-1"""
-    with pytest.raises(RemoteProtocolError, match=words):
-        parse_part(*fields)
