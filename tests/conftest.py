@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 DEADLINE_S = 60.0
 DEADLINE_E2E_S = 300.0
@@ -23,8 +23,9 @@ settings.register_profile(
 )
 settings.register_profile("deep", max_examples=5_000, deadline=None, print_blob=True)
 settings.register_profile(
-    "mutation", max_examples=50, derandomize=True, database=None, deadline=None
-)
+    "mutation", max_examples=50, derandomize=True, database=None, deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+)  # fmt: skip
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev")
 settings.load_profile(PROFILE)
 

@@ -1,4 +1,4 @@
-"""The suite of the core, and how it is run with a module that is not the one on the disk."""
+"""The suite of the core, and how it is imported with a module that is not the one on the disk."""
 
 import importlib.abc
 import importlib.machinery
@@ -11,11 +11,11 @@ from typing import Any, final
 import pytest
 
 from tests.mutation.mutants import Mutant
+from tests.mutation.order import Order, first_failure
 
-__all__ = ["OPTIONS", "ROOT", "SUITE", "SURVIVED", "suite_anew"]
+__all__ = ["OPTIONS", "ROOT", "SUITE", "judge_anew"]
 
 ROOT = Path(__file__).parents[2]
-SURVIVED = "survived"
 # Of the long histories the first hundred do: what later ones find, they find in most cases too.
 _LONG = ["five_peers_and_long_histories"] + [
     f"every_state_is_the_oracle_s[repair {repair}-{block}]"
@@ -25,35 +25,37 @@ SUITE = (
     "tests/crdtstate/crdt", "tests/crdtstate/store", "tests/laws", "tests/crdtstate/replica",
     *(f"--deselect=tests/laws/test_histories.py::test_{name}" for name in _LONG),
 )  # fmt: skip
-_PLUGINS = ("terminal", "cacheprovider", "xdist", "logging")
+_PLUGINS = ("terminal", "cacheprovider", "xdist", "logging", "anyio", "schemathesis")
 OPTIONS = ("--assert=plain", *(f"-pno:{name}" for name in _PLUGINS))
 
 
-def suite_anew(mutant: Mutant | None) -> str:
+def judge_anew(mutant: Mutant, order: Order, budget_cpu_s: float) -> str:
     """Import everything with a mutant in the place of its module; return the test that fails."""
     assert not any(module.startswith("crdtstate") for module in sys.modules), "imported already"
-    if mutant is not None:
-        name = ".".join(mutant.path.relative_to(ROOT).with_suffix("").parts)
-        sys.meta_path.insert(0, _Finder(name, mutant))
-    first = _First()
-    code = pytest.main([*OPTIONS, "-x", *SUITE], plugins=[first])
-    return first.failed or (SURVIVED if code == 0 else "it cannot be imported")
+    name = ".".join(mutant.path.relative_to(ROOT).with_suffix("").parts)
+    sys.meta_path.insert(0, _Finder(name, mutant))
+    judge = _Judge(mutant, order, budget_cpu_s)
+    pytest.main([*OPTIONS, *SUITE], plugins=[judge])
+    return judge.result
 
 
 @final
-class _First:
-    """A pytest plugin that runs what is quick first, and remembers what failed."""
+class _Judge:
+    """A pytest plugin that runs tests until one fails."""
 
-    failed = ""
+    def __init__(self, mutant: Mutant, order: Order, budget_cpu_s: float) -> None:
+        self._mutant, self._order, self._budget_cpu_s = mutant, order, budget_cpu_s
+        self.result = "it cannot be imported"
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Long histories last."""
-        items.sort(key=lambda item: "test_histories" in item.nodeid)
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Remember."""
-        if report.failed:
-            self.failed = self.failed or report.nodeid
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Instead of the loop that runs every test once."""
+        if session.testsfailed:
+            return True
+        place = {test: n for n, test in enumerate(self._order.tests(self._mutant))}
+        # Who is not known has parameters that come from the module: first.
+        order = sorted(session.items, key=lambda item: place.get(item.nodeid, -1))
+        self.result = first_failure(order, self._order.cpu_s, self._budget_cpu_s)
+        return True
 
 
 @final

@@ -9,23 +9,20 @@ anew, and costs seconds instead of a fraction of one.
 import gc
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import CodeType, FunctionType
 from typing import NamedTuple, final
 
 import pytest
-from _pytest.runner import runtestprotocol
 
-from tests.mutation.anew import OPTIONS, ROOT, SUITE, SURVIVED, suite_anew
-from tests.mutation.children import child_cpu_s, in_child, limit_cpu, lines_of
+from tests.mutation.anew import OPTIONS, ROOT, SUITE, judge_anew
+from tests.mutation.children import child_cpu_s, in_child, lines_of
 from tests.mutation.mutants import Mutant
+from tests.mutation.order import Order, fails, first_failure
 
 __all__ = ["Verdict", "judge"]
 
-SUITE_CPU_S_MAX = 90  # Whoever takes longer turns for ever; the whole suite takes a third.
-TEST_CPU_S_MAX = 3  # The same of one test, beside four times of what it takes with the right code.
+IMPORT_CPU_S_MAX = 30  # To plant a mutant, or to import everything with it: a tenth of this.
 
 
 @final
@@ -37,7 +34,7 @@ class Verdict(NamedTuple):
     cpu_s: float
 
 
-def judge(mutants: Sequence[Mutant], note: Callable[[Verdict], None]) -> None:
+def judge(mutants: Sequence[Mutant], note: Callable[[Verdict], None], budget_cpu_s: float) -> None:
     """Judge all; `note` is told each verdict as it comes.
 
     Raises: RuntimeError if the suite fails without any mutant.
@@ -46,17 +43,20 @@ def judge(mutants: Sequence[Mutant], note: Callable[[Verdict], None]) -> None:
     os.chdir(ROOT)
     swaps = {n: exchanged_code(mutant) for n, mutant in enumerate(mutants)}
     in_place = {n: (mutants[n], swap) for n, swap in swaps.items() if swap is not None}
-    for line in lines_of(lambda say: _Nursery(in_place, say).run()) if in_place else ():
+    order = Order()
+    for line in lines_of(lambda say: _Nursery(in_place, say, budget_cpu_s).run()):
         number, result, cpu_s = line.split("\t")
-        if not number:
+        if number == _FAILED:
             raise RuntimeError(f"the suite fails on the right code: {result}")
+        if number == _COST:
+            order.cpu_s[result] = float(cpu_s)
+            continue
+        order.note(mutants[int(number)], result)
         note(Verdict(mutants[int(number)], result, float(cpu_s)))
-    left = [mutant for mutant, swap in zip(mutants, swaps.values(), strict=True) if swap is None]
-    if left and (result := in_child(lambda: suite_anew(None), SUITE_CPU_S_MAX)) != SURVIVED:
-        raise RuntimeError(f"the suite fails on the right code: {result}")
-    for mutant in left:
+    for mutant in (mutants[n] for n, swap in swaps.items() if swap is None):
         before_s = child_cpu_s()
-        result = in_child(lambda m=mutant: suite_anew(m), SUITE_CPU_S_MAX)  # type: ignore[misc]
+        result = in_child(lambda m=mutant: judge_anew(m, order, budget_cpu_s), IMPORT_CPU_S_MAX)  # type: ignore[misc]
+        order.note(mutant, result)
         note(Verdict(mutant, result, child_cpu_s() - before_s))
 
 
@@ -89,20 +89,23 @@ def _codes(module: CodeType) -> _Swap:
     return found
 
 
-def _plant(path: Path, swap: _Swap) -> None:
+_Functions = dict[tuple[str, str, int], list[FunctionType]]
+
+
+def _functions() -> _Functions:
+    """Return every function that there is, by file, name and line."""
+    found: _Functions = {}
     for function in gc.get_objects():
-        if isinstance(function, FunctionType) and function.__code__.co_filename == str(path):
+        if isinstance(function, FunctionType):
             code = function.__code__
-            other = swap.get((code.co_qualname, code.co_firstlineno))
-            if other is not None:
-                function.__code__ = other
+            key = (code.co_filename, code.co_qualname, code.co_firstlineno)
+            found.setdefault(key, []).append(function)
+    return found
 
 
 # -- the suite -----------------------------------------------------------------------------------
 
-
-def _fails(item: pytest.Item) -> bool:
-    return any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
+_FAILED, _COST = "failed", "cost"
 
 
 @final
@@ -110,54 +113,45 @@ class _Nursery:
     """A pytest plugin that runs the suite once, and then against each mutant."""
 
     def __init__(
-        self, mutants: dict[int, tuple[Mutant, _Swap]], say: Callable[[str], None]
+        self,
+        mutants: dict[int, tuple[Mutant, _Swap]],
+        say: Callable[[str], None],
+        budget_cpu_s: float,
     ) -> None:
-        self._mutants, self._say = mutants, say
-        self._cpu_s: dict[pytest.Item, float] = {}
-        self._found: dict[str, Counter[str]] = {}
+        self._mutants, self._say, self._budget_cpu_s = mutants, say, budget_cpu_s
+        self._functions: _Functions = {}
+        self._items: dict[str, pytest.Item] = {}
+        self._order = Order()
 
     def run(self) -> None:
-        """Say a line for each mutant, or one without a number when the suite itself fails."""
+        """Say what each test costs and then a line for each mutant, or which test fails."""
         pytest.main([*OPTIONS, *SUITE], plugins=[self])
-        if not self._cpu_s:
-            self._say("\tit cannot be collected\t0")
+        if not self._items:
+            self._say(f"{_FAILED}\tit cannot be collected\t0")
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Instead of the loop that runs every test once."""
         for item in session.items:
             began = time.process_time()
-            if _fails(item):
-                self._say(f"\t{item.nodeid}\t0")
+            self._items[item.nodeid] = item
+            if fails(item):
+                self._say(f"{_FAILED}\t{item.nodeid}\t0")
                 return True
-            self._cpu_s[item] = time.process_time() - began
+            self._order.cpu_s[item.nodeid] = cpu_s = time.process_time() - began
+            self._say(f"{_COST}\t{item.nodeid}\t{cpu_s:.3f}")
+        gc.collect()
+        self._functions = _functions()
+        gc.freeze()  # So that no child copies what is there by looking at it.
         for number, (mutant, swap) in self._mutants.items():
             before_s = child_cpu_s()
-            order = self._in_order(mutant)
-            result = in_child(lambda m=mutant, s=swap, o=order: self._judge(m, s, o), 10)  # type: ignore[misc]
-            for place in _places(mutant):
-                self._found.setdefault(place, Counter())[result] += 1
+            result = in_child(lambda m=mutant, s=swap: self._judge(m, s), IMPORT_CPU_S_MAX)  # type: ignore[misc]
+            self._order.note(mutant, result)
             self._say(f"{number}\t{result}\t{child_cpu_s() - before_s:.2f}")
         return True
 
-    def _judge(self, mutant: Mutant, swap: _Swap, order: list[pytest.Item]) -> str:
-        _plant(mutant.path, swap)
-        for item in order:
-            limit_cpu(TEST_CPU_S_MAX + 4 * self._cpu_s[item])
-            if _fails(item):
-                return item.nodeid
-        return SURVIVED
-
-    def _in_order(self, mutant: Mutant) -> list[pytest.Item]:
-        """The tests by what they cost for each chance to find something here."""
-        near, far = (self._found.get(place, Counter()) for place in _places(mutant))
-
-        def cost(item: pytest.Item) -> float:
-            found = near[item.nodeid] + 0.1 * far[item.nodeid] + 0.01
-            tried = near.total() + 0.1 * far.total() + 1
-            return (self._cpu_s[item] + 0.002) * tried / found
-
-        return sorted(self._cpu_s, key=cost)
-
-
-def _places(mutant: Mutant) -> tuple[str, str]:
-    return f"{mutant.path}:{mutant.function}", str(mutant.path)
+    def _judge(self, mutant: Mutant, swap: _Swap) -> str:
+        for (name, line), code in swap.items():
+            for function in self._functions.get((str(mutant.path), name, line), ()):
+                function.__code__ = code
+        order = [self._items[test] for test in self._order.tests(mutant)]
+        return first_failure(order, self._order.cpu_s, self._budget_cpu_s)

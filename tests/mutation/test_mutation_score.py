@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation.anew import ROOT, SURVIVED
+from tests.mutation.anew import ROOT
+from tests.mutation.order import SURVIVED
 
 SEED = os.environ.get("CRDTSTATE_MUTATION_SEED") or time.strftime("%Y-%m-%d")
 COUNT = 100
