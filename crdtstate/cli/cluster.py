@@ -55,6 +55,11 @@ def status(session: Session, form: str) -> None:
             ("up", f"{fields.get('uptime_ms', 0) / 1000:.1f} s"),
             ("version", fields.get("version")),
         ]
+        rows += [
+            ("warning", f"{name} speaks version {version} of the replication protocol, this peer "
+                        "another: they exchange nothing until both run the same release")
+            for name, version in fields.get("other_versions", {}).items()
+        ]  # fmt: skip
         return "\n".join(f"{name:12} {value}" for name, value in rows)
 
     emit(form, fields, table)

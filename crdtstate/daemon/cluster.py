@@ -60,10 +60,15 @@ class PeerCluster(Collector):
         me = self._driver.name
         return [m for m in self._mesh.members() if m.name != me]
 
+    def _linked(self) -> list[str]:
+        """Return with whom writes are exchanged: a link to another version carries none."""
+        others = self._driver.replica.peers.other_versions()
+        return [name for name in self._mesh.linked() if name not in others]
+
     def is_minority(self) -> bool:
         """Tell whether this peer sees less than a majority of the replica set."""
         members = self._driver.replica.members.members.keys() | {self._driver.name}
-        reached = set(self._mesh.linked()) & members | {self._driver.name}
+        reached = set(self._linked()) & members | {self._driver.name}
         return 2 * len(reached) <= len(members) and len(members) > 1
 
     def status(self) -> dict[str, Any]:
@@ -76,7 +81,8 @@ class PeerCluster(Collector):
             "vector": {f"{o:016x}": s for o, s in sorted(replica.shown.vector.items())},
             "fingerprint": f"{replica.shown.root:032x}",
             "disk_bytes": driver.storage.size_bytes(),
-            "linked": self._mesh.linked(),
+            "linked": self._linked(),
+            "other_versions": replica.peers.other_versions(),
             "members": len(replica.members.members),
             "alive": 1 + sum(m.liveness == Liveness.ALIVE for m in self._others()),
             "minority": self.is_minority(),
@@ -98,7 +104,7 @@ class PeerCluster(Collector):
     def members(self) -> list[dict[str, Any]]:
         """Return a row for each member of the replica set and each peer that gossip knows."""
         driver, replica = self._driver, self._driver.replica
-        records, linked = replica.members.members, set(self._mesh.linked())
+        records, linked = replica.members.members, set(self._linked())
         found = {m.name: m for m in self._mesh.members()}
         rows: list[dict[str, Any]] = []
         for name in sorted((records.keys() | found.keys()) - replica.members.retired.keys()):
@@ -194,7 +200,11 @@ class PeerCluster(Collector):
         gauges = {
             "ready": (replica.standing.ready, "1 when reads here are as good as anywhere"),
             "minority": (self.is_minority(), "1 when less than a majority is linked"),
-            "links": (len(self._mesh.linked()), "open links to other members"),
+            "links": (len(self._linked()), "open links to other members"),
+            "other_versions": (
+                len(replica.peers.other_versions()),
+                "linked members that speak another protocol version: nothing is exchanged",
+            ),
             "members": (len(replica.members.members), "members of the replica set"),
             "conflicts": (store.table.conflicts, "records that hold a conflict"),
             "held_transactions": (store.held_count, "transactions that wait for their past"),

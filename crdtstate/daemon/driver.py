@@ -21,7 +21,7 @@ from crdtstate.daemon.outgoing import Links, Outgoing
 from crdtstate.errors import BehindError, CrdtstateError, StorageError, UnavailableError
 from crdtstate.replica import events as ev
 from crdtstate.replica.machine import Replica
-from crdtstate.replica.messages import fragments
+from crdtstate.replica.messages import PROTOCOL_VERSION, fragments
 from crdtstate.store import operations as ops
 from crdtstate.store.index import read_revision
 from crdtstate.store.limits import Limits
@@ -80,15 +80,21 @@ class Driver:
         self._stopping = False
         self.persists = 0
         # A table, not a match: msgspec's instance checks cost more than some of the effects.
-        self._performers: dict[type, Callable[[Any], None]] = {
-            ev.Reply: self._perform_reply,
+        self._performers: dict[type, Callable[[Any], object]] = {
+            ev.Reply: lambda effect: self._settle(effect.request, effect.outcome),
             ev.Persist: self._perform_persist,
             ev.Send: self._send,
             ev.RevisionDurable: self._perform_revision,
             ev.WakeAt: lambda effect: self._wake_at(effect.at_ms),
             ev.RunAgain: self._run_again,
-            ev.NewIdentity: self._perform_identity,
+            ev.NewIdentity: lambda effect: self._start(self._new_identity(effect.reason)),
             ev.Forgotten: self._perform_forgotten,
+            ev.OtherVersion: lambda effect: _log.warning(
+                "other_protocol_version",
+                peer=effect.name,
+                theirs=effect.version,
+                ours=PROTOCOL_VERSION,
+            ),
         }
 
     def start(self, links: Links | None) -> None:
@@ -129,9 +135,6 @@ class Driver:
         for effect in effects:
             self._performers[type(effect)](effect)
 
-    def _perform_reply(self, effect: ev.Reply) -> None:
-        self._settle(effect.request, effect.outcome)
-
     def _perform_persist(self, effect: ev.Persist) -> None:
         self.persists += 1
         self._committer.commit(effect.batch)
@@ -141,9 +144,6 @@ class Driver:
         self._wake()
         if self._links is not None:
             self._links.digest_changed()
-
-    def _perform_identity(self, effect: ev.NewIdentity) -> None:
-        self._start(self._new_identity(effect.reason))
 
     def _perform_forgotten(self, effect: ev.Forgotten) -> None:
         if self._links is not None:

@@ -8,6 +8,8 @@ Invariants:
     CNV-2  Equal vectors and unequal roots start a repair and raise the alarm.
     CNV-3  A difference to anybody, linked or not, makes vectors meet along the links: whoever has
            less is told, so that a push that was dropped is mended in O(log n) rounds of probes.
+    CNV-4  Of a peer whose hello is of another version nothing is interpreted, and nothing waits
+           for it, until it links anew.
 """
 
 from typing import final
@@ -73,6 +75,9 @@ class Conversation:
     def payload(self, event: ev.PeerMessage, now_ms: int, wall_ms: int) -> list[ev.Effect]:
         """Take one payload (CNV-1)."""
         view = self._peers.view(event.name)
+        if view.other_version is not None:  # CNV-4
+            self.rejected += 1
+            return []
         try:
             message = view.assembler.feed(event.payload)
             if message is None:  # A part of a large one: the session it belongs to goes on.
@@ -81,9 +86,15 @@ class Conversation:
             if message[0] == Kind.PUSH:
                 return self._push(view, message[1:], now_ms, wall_ms)
             return self._message(view, message, now_ms)
-        except RemoteProtocolError:
+        except RemoteProtocolError as error:
             self.rejected += 1
-            return []
+            version = error.data.get("version")
+            return [] if version is None else self._refuse(view, version)
+
+    def _refuse(self, view: PeerView, version: int) -> list[ev.Effect]:
+        self._antientropy.link_down(view.name)
+        view.refuse(version)
+        return [ev.OtherVersion(view.name, version)]
 
     def _message(self, view: PeerView, message: bytes, now_ms: int) -> list[ev.Effect]:
         kind, fields = decode_message(message)

@@ -184,6 +184,14 @@ class Forgotten(_Value, frozen=True):
 
 
 @final
+class OtherVersion(_Value, frozen=True):
+    """A linked peer speaks another version of the protocol: tell whoever runs this peer."""
+
+    name: str
+    version: int
+
+
+@final
 class RunAgain(_Value, frozen=True):
     """Give `Again(work)` in soon; when `peer` is set, once its link has room."""
 
@@ -198,4 +206,7 @@ class WakeAt(_Value, frozen=True):
     at_ms: int
 
 
-Effect = Persist | Reply | Send | RevisionDurable | NewIdentity | Forgotten | RunAgain | WakeAt
+Effect = (
+    Persist | Reply | Send | RevisionDurable | NewIdentity | Forgotten | OtherVersion | RunAgain
+    | WakeAt
+)  # fmt: skip

@@ -19,7 +19,8 @@ from crdtstate.errors import RemoteProtocolError
 from crdtstate.store.parts import Part, pack_indices
 
 __all__ = [
-    "Assembler", "Kind", "decode_message", "encode_message", "fragments", "part_message",
+    "PROTOCOL_VERSION", "Assembler", "Kind", "decode_message", "encode_message", "fragments",
+    "part_message",
 ]  # fmt: skip
 
 PROTOCOL_VERSION = 1
@@ -31,7 +32,7 @@ _FRAGMENT_HEAD_BYTES = 7
 class Kind:
     """First byte of a message. Numbers are part of the protocol and never change meaning."""
 
-    HELLO = 1  # [protocol version, origin, vector]
+    HELLO = 1  # [protocol version, origin, vector]; of any version, the version first
     PUSH = 2  # a frame (crdtstate.store.transaction)
     VECTOR = 3  # [vector]: what the sender has durable
     WANT = 4  # [vector]: answer with VECTOR as soon as you have all of it durable
@@ -73,13 +74,18 @@ _VECTOR_AT = {Kind.HELLO: 2, Kind.VECTOR: 0, Kind.WANT: 0, Kind.PULL: 1, Kind.EN
 
 
 def decode_message(data: bytes) -> tuple[int, list[Any]]:
-    """Return (kind, fields) with types checked and vectors parsed. Raises: RemoteProtocolError."""
+    """Return (kind, fields) with types checked and vectors parsed.
+
+    Raises: RemoteProtocolError; of a hello of another version its data have `version`.
+    """
     kind = data[0] if data else 0
     shape = _SHAPES.get(kind)
     if shape is None:
         raise RemoteProtocolError(f"unknown message kind {kind}")
     # Of a part no byte is kept as it came: its events are encoded, its records checked, anew.
     fields = strict_loads(data[1:], canonical=kind != Kind.PART)
+    if kind == Kind.HELLO:
+        _check_version(fields)
     if type(fields) is not list or len(fields) != len(shape):
         raise RemoteProtocolError(f"message of kind {kind} has the wrong number of fields")
     for value, wanted in zip(fields, shape, strict=True):
@@ -94,6 +100,14 @@ def decode_message(data: bytes) -> tuple[int, list[Any]]:
     if kind == Kind.HELLO and not ORIGIN_MIN <= fields[1] < 2 * ORIGIN_MIN:
         raise RemoteProtocolError("hello's origin is out of range")
     return kind, fields
+
+
+def _check_version(fields: Any) -> None:
+    if type(fields) is list and fields and type(fields[0]) is int and fields[0] != PROTOCOL_VERSION:
+        raise RemoteProtocolError(
+            f"speaks version {fields[0]} of the replication protocol, not {PROTOCOL_VERSION}",
+            version=fields[0],
+        )
 
 
 def vector_message(kind: int, vector: dict[int, int]) -> bytes:

@@ -30,6 +30,7 @@ class PeerView:
     def __init__(self, name: str, message_bytes_max: int) -> None:
         self.name = name
         self.linked = False
+        self.other_version: int | None = None  # Its hello on this link was of another version.
         self.origin: int | None = None
         self.vector: dict[int, int] = {}
         self.wants: dict[int, int] = {}  # It asked to be told when we have this durable.
@@ -43,11 +44,16 @@ class PeerView:
 
     def reset_link(self, *, linked: bool) -> None:
         """A link opened or closed: what was half received is gone."""
-        self.linked = linked
+        self.linked, self.other_version = linked, None
         self.wants = {}
         self.pull_after_ms = None
         self._lacked = {}
         self.assembler = Assembler(self._message_bytes_max)
+
+    def refuse(self, version: int) -> None:
+        """It speaks another version: to this replica it is not linked until it links anew."""
+        self.reset_link(linked=False)
+        self.other_version = version
 
     def meet(self, origin: int) -> None:
         """It said who it is: another identity starts anew (PEER-1)."""
@@ -115,6 +121,11 @@ class Peers:
     def linked(self) -> list[PeerView]:
         """Return the views with an open link, by name."""
         return [self._views[name] for name in sorted(self._views) if self._views[name].linked]
+
+    def other_versions(self) -> dict[str, int]:
+        """Return which version those speak who are linked and speak another one, by name."""
+        views = sorted(self._views.items())
+        return {name: v.other_version for name, v in views if v.other_version is not None}
 
     def known_vector(self, name: str) -> dict[int, int] | None:
         """Return what a member is known to have durable; None before it said anything."""

@@ -182,8 +182,16 @@ def test_fault_68_messages_of_a_later_version() -> None:
         send_sealed(scene, "b", b"\x02" + cbor2.dumps([1, 2, 3]))
         await scene.sleep(2)
         assert scene.replica("b").conversation.rejected == 2
+        assert (await scene.client("b").status()).fields["other_versions"] == {}
         assert scene.counters("b")["rejected_datagram_by_machine"] == 1
         assert scene.alive_to("b") == {"a", "b", "c"}
         await scene.client("b").put("k", "v", w=3)
+
+        peer.mesh.send("b", bytes((Kind.HELLO,)) + dumps([2, "all else may differ"]))
+        await scene.sleep(2)
+        found = (await scene.client("b").status()).fields
+        assert (found["other_versions"], found["linked"]) == ({"a": 2}, ["c"])
+        assert found["minority"] is False
+        await scene.client("b").put("k", "w", w=2)
 
     play(scenario)

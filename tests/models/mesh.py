@@ -47,6 +47,7 @@ class Host:
         self.wake_ms: int | None = None
         self.again: deque[str] = deque()
         self.identities: list[str] = []
+        self.told: list[ev.OtherVersion] = []
         self._boot(clean=True)
 
     def _boot(self, *, clean: bool) -> None:
@@ -92,6 +93,8 @@ class Host:
                 self.identities.append(effect.reason)
                 self.origin += 1
                 self.step(ev.IdentityTaken(self.origin))
+            case ev.OtherVersion():
+                self.told.append(effect)
             case ev.RevisionDurable() | ev.Forgotten():
                 pass
 
