@@ -1,0 +1,238 @@
+"""What is decided at an exact bound or in a corner that histories seldom reach."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from crdtstate.crdt.codec import encode_record, encode_value
+from crdtstate.crdt.dots import ORIGIN_MIN
+from crdtstate.crdt.record import LIFE, Record
+from crdtstate.errors import InvalidError, PreconditionError, RemoteProtocolError
+from crdtstate.storage.memory import MemoryStorage
+from crdtstate.store import operations as ops
+from crdtstate.store.catchup import read_buckets
+from crdtstate.store.fingerprint import Fingerprint
+from crdtstate.store.limits import Limits
+from crdtstate.store.marks import seen_by
+from crdtstate.store.plain import read_puts, rows_of_puts
+from crdtstate.store.planner import Planner
+from crdtstate.store.reading import find_view
+from crdtstate.store.store import Store, StoreConfig
+from crdtstate.store.table import Table
+from crdtstate.store.transaction import Change, Transaction, decode_frame, encode_body, encode_frame
+from crdtstate.store.views import encode_life
+from tests.models.durable import make_durable
+
+ME, OTHER, THIRD = ORIGIN_MIN, ORIGIN_MIN + 1, ORIGIN_MIN + 2
+
+
+def store_of(origin: int = ME, **config: Any) -> Store:
+    return Store(MemoryStorage(), origin, StoreConfig(**config))
+
+
+def put(key: str, value: str = "v") -> ops.Put:
+    return ops.Put(key, value=value)
+
+
+# -- intents -----------------------------------------------------------------------------------
+
+
+def test_what_an_edit_returns_is_the_operation_s_result() -> None:
+    store = store_of()
+    committed = store.submit(
+        [ops.CounterAdd("n", 2), ops.Edit(b"k", lambda _planner, key: key + b"!")], [], 1
+    )
+    assert committed.results == [2, b"k!"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "says"),
+    [
+        (ops.Precondition("k", absent=True), "is at version .*, not absent"),
+        (ops.Precondition("gone", exists=True), "is absent on this peer, not present"),
+        (ops.Precondition("gone", version="x"), "is absent on this peer, not at version x"),
+    ],
+)
+def test_a_condition_that_fails_says_what_is_and_what_was_wanted(
+    condition: ops.Precondition, says: str
+) -> None:
+    store = store_of()
+    store.submit([put("k")], [], 1)
+    with pytest.raises(PreconditionError, match=says):
+        store.submit([put("l")], [condition], 1)
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"absent": True, "exists": True}, {"version": "x", "absent": True}]
+)
+def test_a_condition_names_one_thing(given: dict[str, Any]) -> None:
+    with pytest.raises(InvalidError, match=f"names {len(given)} of version, absent, exists"):
+        store_of().submit([put("k")], [ops.Precondition("k", **given)], 1)
+
+
+def test_a_null_in_a_map_that_is_put_stays_and_in_one_that_is_merged_removes() -> None:
+    store = store_of()
+    store.submit([ops.MapPut("k", {"a": None, "b": 1})], [], 1)
+    make_durable(store)
+    assert find_view(store.table.storage, b"k", 1)[0].value == {"a": None, "b": 1}
+    store.submit([ops.MapMerge("k", {"b": None})], [], 1)
+    make_durable(store)
+    assert find_view(store.table.storage, b"k", 1)[0].value == {"a": None}
+
+
+def test_what_a_transaction_wrote_and_took_back_is_not_shown_from_an_earlier_look() -> None:
+    table = Table(MemoryStorage())
+    record: Record = {LIFE: {(OTHER, 1): (1, encode_life("map"))}}
+    table.put(b"m\0", record)
+    planner = Planner(table, (ME, 1), 9, 1, Limits(), lambda _name: None)
+    planner.put_path(b"m\0", (".x",), encode_value(1))
+    assert planner.encoded(b"m\0") != encode_record(record)
+
+    planner.drop_leaf(b"m\0", (".x",))
+
+    assert planner.encoded(b"m\0") == encode_record(record)
+
+
+def test_a_new_identity_names_all_that_is_covered_in_its_first_transaction() -> None:
+    source, store = store_of(OTHER), store_of()
+    source.submit([put("k")], [], 1)
+    _, bodies = source.take_outbox()
+    store.receive(decode_frame(encode_frame(OTHER, 1, bodies)), 1)
+    store.submit([put("l")], [], 1)
+    store.take_outbox()
+    make_durable(store)
+
+    store.adopt_origin(THIRD)
+    store.submit([put("m")], [], 1)
+
+    first, bodies = store.take_outbox()
+    written = decode_frame(encode_frame(THIRD, first, bodies)).transaction(first)
+    assert written.past == {ME: 1, OTHER: 1}
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda store: store.expire([], 1),
+        lambda store: store.submit_system([], 1),
+        lambda store: store.learn({}),
+        lambda store: store.submit([ops.Delete("absent")], [], 1),
+    ],
+)
+def test_whatever_is_no_put_settles_the_open_transaction(work: Callable[[Store], object]) -> None:
+    """PUT-1, PUT-2"""
+    store = store_of()
+    store.submit([put("k")], [], 1)
+    assert not store.is_settled
+    work(store)
+    assert store.is_settled
+    assert store.vector == {ME: 1}
+
+
+# -- the short way -----------------------------------------------------------------------------
+
+
+def test_puts_of_exactly_the_largest_transaction_go_the_short_way() -> None:
+    """Each counts as its record id, its value, the byte before that, and 24."""
+    puts = [put("k", "v" * 100), put("long", "w")]
+    size = (2 + 100 + 1 + 24) + (5 + 1 + 1 + 24)
+    assert read_puts(puts, Limits(transaction_bytes_max=size)) == {
+        b"k\0": b"\0" + b"v" * 100, b"long\0": b"\0w",
+    }  # fmt: skip
+    assert read_puts(puts, Limits(transaction_bytes_max=size - 1)) is None
+    assert read_puts(puts, Limits(value_bytes_max=100)) is not None
+    assert read_puts(puts, Limits(value_bytes_max=99)) is None
+
+
+def transaction(*changes: Change) -> Transaction:
+    return Transaction((OTHER, 7), 7, {}, list(changes))
+
+
+def test_of_others_the_short_way_takes_what_replaces_one_register_or_none() -> None:
+    table = Table(MemoryStorage())
+    table.put(b"k\0", {LIFE: {(ME, 3): (3, b"\0v")}})
+    seen, other = (ME, 3), (THIRD, 1)
+
+    def rows(*observed: tuple[int, int], key: bytes = b"k\0", value: bytes = b"\0w") -> Any:
+        return rows_of_puts(table, transaction(Change(key, LIFE, value, list(observed))))
+
+    assert [row[0] for row in rows(seen)] == [b"k\0"]
+    assert [row[:2] for row in rows(key=b"new\0")] == [(b"new\0", b"")]
+    assert rows(seen, other) is None, "two were seen: there may be one left"
+    assert rows(other) is None
+    assert rows() is None
+    assert rows(seen, value=b"\1w") is None, "it has a time to live"
+    assert rows(key=b"k\0\0\0\0\1") is None, "a later life"
+    assert rows(key=b"\x1fk\0") is None, "one of the system's own"
+    assert [row[0] for row in rows(key=b" k\0")] == [b" k\0"]
+
+
+# -- transactions on the wire ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [b"\0v", b"\0w", None])
+def test_a_transaction_changes_a_path_once_whatever_the_values(value: bytes | None) -> None:
+    """TXN-1"""
+    changes = [Change(b"k\0", LIFE, b"\0v", []), Change(b"k\0", LIFE, value, [(ME, 1)])]
+    frame = decode_frame(encode_frame(OTHER, 1, [encode_body(1, {}, changes)]))
+    with pytest.raises(RemoteProtocolError, match="changes one path twice"):
+        frame.transaction(1)
+
+
+def test_a_transaction_may_change_two_paths_of_one_record_and_one_path_of_two() -> None:
+    changes = [
+        Change(b"k\0", (".x",), b"\1", []), Change(b"k\0", (".y",), b"\1", []),
+        Change(b"l\0", (".x",), b"\1", []),
+    ]  # fmt: skip
+    frame = decode_frame(encode_frame(OTHER, 1, [encode_body(1, {}, changes)]))
+    assert frame.transaction(1).changes == changes
+
+
+# -- sums, vectors and marks -------------------------------------------------------------------
+
+
+def test_dirty_buckets_are_taken_once() -> None:
+    fingerprint = Fingerprint()
+    fingerprint.change(b"k\0", None, b"v")
+    assert len(fingerprint.take_dirty()) == 1
+    assert fingerprint.take_dirty() == []
+
+
+def test_reading_sums_pauses_after_every_4096_buckets() -> None:
+    class Many:
+        def scan(self, *_: object) -> Iterator[tuple[bytes, bytes]]:
+            yield from ((b"b" + n.to_bytes(2, "big"), bytes([n % 2])) for n in range(8_200))
+
+    *pauses, sums = read_buckets(Many())  # type: ignore[arg-type]
+
+    assert pauses == [None, None]
+    assert sums == dict.fromkeys(range(1, 8200, 2), 1)
+
+
+def test_a_record_s_vector_has_first_transactions_too() -> None:
+    assert seen_by({LIFE: {(OTHER, 1): (1, b"\0v")}}) == {OTHER: 1}
+
+
+def test_events_below_a_floor_are_swept_in_steps_that_say_how_many_went() -> None:
+    store = store_of()
+    for n in range(600):
+        store.submit([put(f"k{n}")], [], 1)
+        store.settle()
+    make_durable(store)
+    store.index.raise_floor(ME, 600)
+    make_durable(store)
+
+    steps = []
+    while step := store.index._sweep():
+        steps.append(step)
+        make_durable(store)
+    assert steps == [512, 88]
+
+
+def test_covering_what_is_covered_writes_nothing() -> None:
+    store = store_of()
+    store.submit([put("k")], [], 1)
+    make_durable(store)
+    store.index.cover({ME: 1, OTHER: 2})
+    assert list(store.index._dirty) == [OTHER]
