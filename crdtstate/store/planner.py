@@ -56,7 +56,6 @@ class Planner:
         self.plain: dict[bytes, bytes] = {}  # record id -> encoded register
         self.records: dict[bytes, Record] = {}  # record id -> everything else
         self._encoded: dict[bytes, bytes] = {}  # of those, as long as they do not change
-        self.removed: dict[bytes, None] = {}  # ids whose life this transaction ends
         self._ended: dict[bytes, int] = {}  # key -> greatest incarnation ended here
         self._fresh: dict[bytes, list[bytes]] = {}  # key -> later lives begun here
         self.bytes = 0
@@ -322,7 +321,6 @@ class Planner:
             data = self.encoded(record_id)
             if data and (register_value(data) is not None or LIFE in self.record(record_id)):
                 self.drop_path(record_id, LIFE)
-                self.removed[record_id] = None
                 self._ended[key] = split_record_id(record_id)[1]
                 ended = True
         return ended

@@ -8,10 +8,16 @@ import pytest
 from crdtstate.crdt.codec import encode_record, encode_value
 from crdtstate.crdt.dots import ORIGIN_MIN
 from crdtstate.crdt.record import LIFE, Record
-from crdtstate.errors import InvalidError, PreconditionError, RemoteProtocolError
+from crdtstate.errors import (
+    InvalidError,
+    PreconditionError,
+    RemoteProtocolError,
+    TooLargeError,
+)
 from crdtstate.storage.memory import MemoryStorage
 from crdtstate.store import operations as ops
 from crdtstate.store.catchup import read_buckets
+from crdtstate.store.document import APPLIED
 from crdtstate.store.fingerprint import Fingerprint
 from crdtstate.store.limits import Limits
 from crdtstate.store.marks import seen_by
@@ -19,9 +25,18 @@ from crdtstate.store.plain import read_puts, rows_of_puts
 from crdtstate.store.planner import Planner
 from crdtstate.store.reading import find_view
 from crdtstate.store.store import Store, StoreConfig
-from crdtstate.store.table import Table
-from crdtstate.store.transaction import Change, Transaction, decode_frame, encode_body, encode_frame
-from crdtstate.store.views import encode_life
+from crdtstate.store.table import Table, prefix_end
+from crdtstate.store.transaction import (
+    RECORD_ID_BYTES_MAX,
+    Change,
+    Transaction,
+    decode_frame,
+    encode_body,
+    encode_frame,
+    make_record_id,
+)
+from crdtstate.store.views import TYPE_NAMES, Life, decode_life, encode_life
+from crdtstate.store.watch import read_touched
 from tests.models.durable import make_durable
 
 ME, OTHER, THIRD = ORIGIN_MIN, ORIGIN_MIN + 1, ORIGIN_MIN + 2
@@ -29,6 +44,13 @@ ME, OTHER, THIRD = ORIGIN_MIN, ORIGIN_MIN + 1, ORIGIN_MIN + 2
 
 def store_of(origin: int = ME, **config: Any) -> Store:
     return Store(MemoryStorage(), origin, StoreConfig(**config))
+
+
+def shown(store: Store, key: bytes) -> Any:
+    """Return what a reader of the durable state sees, after making all durable."""
+    make_durable(store)
+    found = find_view(store.table.storage, key, 1)
+    return found[0].value if found else None
 
 
 def put(key: str, value: str = "v") -> ops.Put:
@@ -74,11 +96,9 @@ def test_a_condition_names_one_thing(given: dict[str, Any]) -> None:
 def test_a_null_in_a_map_that_is_put_stays_and_in_one_that_is_merged_removes() -> None:
     store = store_of()
     store.submit([ops.MapPut("k", {"a": None, "b": 1})], [], 1)
-    make_durable(store)
-    assert find_view(store.table.storage, b"k", 1)[0].value == {"a": None, "b": 1}
+    assert shown(store, b"k") == {"a": None, "b": 1}
     store.submit([ops.MapMerge("k", {"b": None})], [], 1)
-    make_durable(store)
-    assert find_view(store.table.storage, b"k", 1)[0].value == {"a": None}
+    assert shown(store, b"k") == {"a": None}
 
 
 def test_what_a_transaction_wrote_and_took_back_is_not_shown_from_an_earlier_look() -> None:
@@ -236,3 +256,134 @@ def test_covering_what_is_covered_writes_nothing() -> None:
     make_durable(store)
     store.index.cover({ME: 1, OTHER: 2})
     assert list(store.index._dirty) == [OTHER]
+
+
+# -- what arrives ------------------------------------------------------------------------------
+
+
+def frame_of(
+    origin: int, first: int, *changes: list[Change], stamp: int = 1, past: Any = None
+) -> Any:
+    bodies = [encode_body(stamp, past or {}, some) for some in changes]
+    return decode_frame(encode_frame(origin, first, bodies))
+
+
+@pytest.mark.parametrize("path", [LIFE, (".x",)])
+def test_own_writes_are_later_than_whatever_was_received(path: tuple[str, ...]) -> None:
+    """LWW follows causality: the clock absorbs what it sees, however behind its machine is."""
+    store = store_of()
+    stamp = 900 << 16
+    store.receive(frame_of(OTHER, 1, [Change(b"k\0", path, b"\0v", [])], stamp=stamp), 1)
+    assert store.clock.last >= stamp
+    store.submit([put("k", "w")], [], 1)
+    first, bodies = store.take_outbox()
+    (own,) = [decode_frame(encode_frame(ME, first, bodies)).transaction(first)]
+    assert own.stamp > stamp
+
+
+def test_what_is_held_for_good_does_not_hold_up_a_drain() -> None:
+    store = store_of()
+    store.receive(frame_of(OTHER, 2, [Change(b"k\0", LIFE, b"\0v", [])]), 1)
+    assert store.held_count == 1
+    assert list(store.drain(1)) == []
+    assert store.held_count == 1
+
+
+def test_after_a_join_only_the_news_of_others_is_named() -> None:
+    store = store_of()
+    store.submit([put("k")], [], 1)
+    store.take_outbox()
+    make_durable(store)
+    store.receive(frame_of(OTHER, 1, [Change(b"l\0", LIFE, b"\0v", [])]), 1)
+    store.submit([put("m")], [], 1)
+    store.take_outbox()
+
+    store.learn({ME: 1, OTHER: 1, THIRD: 4})
+    store.submit([put("n")], [], 1)
+
+    first, bodies = store.take_outbox()
+    assert decode_frame(encode_frame(ME, first, bodies)).transaction(first).past == {THIRD: 4}
+
+
+@pytest.mark.parametrize(
+    "record_id",
+    [b"", b"\0", b"key", b"k\0\0", b"k\0\0\0\0", b"k\0\0\0\0\0", b"k\0\0\0\0\1\2", b"k\0l\0",
+     b"k" * RECORD_ID_BYTES_MAX + b"\0"],
+)  # fmt: skip
+def test_what_names_no_record_is_refused(record_id: bytes) -> None:
+    with pytest.raises(RemoteProtocolError, match="record id is not"):
+        frame_of(OTHER, 1, [Change(record_id, LIFE, b"\0v", [])]).transaction(1)
+
+
+def test_lives_of_a_key_are_known_while_their_batch_is_in_flight() -> None:
+    table = Table(MemoryStorage())
+    later = make_record_id(b"k", 1)
+    table.put(later, {LIFE: {(ME, 1): (1, b"\0v")}})
+    assert table.lives(b"k") == [b"k\0", later]
+    batch = table.close_batch()
+    assert table.lives(b"k") == [b"k\0", later]
+    table.storage.write(batch)  # type: ignore[attr-defined]
+    table.batch_durable()
+    assert table.lives(b"k") == [b"k\0", later]
+
+
+def test_an_end_of_a_scan_is_its_last_byte_and_one() -> None:
+    assert prefix_end(b"ax") == b"ay"
+    assert prefix_end(b"a\xffx\xff") == b"a\xffy"
+
+
+def test_an_empty_life_is_of_no_type_that_is_known() -> None:
+    assert decode_life(b"") == Life("unknown", b"")
+    assert decode_life(bytes((len(TYPE_NAMES),)) + b"v") == Life("unknown", b"v")
+    assert decode_life(bytes((len(TYPE_NAMES) - 1,)) + b"v").type_name == TYPE_NAMES[-1]
+    assert decode_life(b"\1" + (7).to_bytes(8, "big") + b"v") == Life("register", b"v", 7)
+
+
+def test_a_path_over_the_bound_of_values_is_refused_by_its_size() -> None:
+    store = store_of(limits=Limits(value_bytes_max=10))
+    with pytest.raises(TooLargeError, match="over value_bytes_max=10"):
+        store.submit([ops.MapPut("k", {"x": "y" * 20})], [], 1)
+
+
+def test_touched_keys_end_before_the_stop() -> None:
+    store = store_of()
+    store.submit([put("a"), put("b"), put("c")], [], 1)
+    make_durable(store)
+    assert list(read_touched(store.table.snapshot(), 0, b"b", b"c", 10).keys) == [b"b"]
+
+
+# -- apply -------------------------------------------------------------------------------------
+
+
+def apply(store: Store, manager: str, value: dict[str, Any]) -> None:
+    store.submit([ops.Apply("k", value, manager=manager)], [], 1)
+    make_durable(store)
+
+
+def test_an_apply_leaves_what_other_managers_said_that_they_gave() -> None:
+    store = store_of()
+    apply(store, "m", {"a": 1})
+    apply(store, "n", {"@": 2, "b": {"c": 3}})
+    apply(store, "m", {"b": 4})
+    assert shown(store, b"k") == {"@": 2, "b": 4}
+    managers = {p[1] for p in store.table.get(b"k\0") if p and p[0] == APPLIED}
+    assert managers == {"m", "n"}
+    before = store.vector[ME]
+    apply(store, "m", {"b": 4})
+    assert store.vector[ME] == before, "PLN-2"
+
+
+def test_applies_of_one_manager_that_met_are_settled_by_saying_it_again() -> None:
+    """What it gave on either side counts as given before."""
+    a, b = store_of(), store_of(OTHER)
+    for store, value in ((a, {"x": 1, "z": 9}), (b, {"y": 2, "z": 9})):
+        store.submit([ops.Apply("k", value, manager="m")], [], 1)
+    first, bodies = b.take_outbox()
+    a.receive(decode_frame(encode_frame(OTHER, first, bodies)), 1)
+    place = (APPLIED, "m")
+    assert len(a.table.get(b"k\0")[place]) == 2
+
+    apply(a, "m", {"z": 9})
+
+    assert len(a.table.get(b"k\0")[place]) == 1
+    assert shown(a, b"k") == {"z": 9}
