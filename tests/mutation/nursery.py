@@ -1,16 +1,17 @@
 """Runs the suite of the core against one mutant after the other, each in a fork of its own.
 
-The suite is imported and run once. Then a child gets the code of one mutant in the place of the
-right one, and runs tests until the first fails: those that have found its neighbours before, then
-the quickest. What is not in a function (a constant, a default) needs modules that are imported
-anew, and costs seconds instead of a fraction of one.
+The suite is imported and run once, which tells what each test calls. Then a child gets the code of
+one mutant in the place of the right one, and runs the tests that call it until the first fails:
+those that have found its neighbours before, then the quickest. What is not in a function (a
+constant, a default) needs modules that are imported anew, and costs a second before the tests.
 """
 
 import gc
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
-from types import CodeType, FunctionType
+from types import CodeType, FrameType, FunctionType
 from typing import NamedTuple, final
 
 import pytest
@@ -89,23 +90,40 @@ def _codes(module: CodeType) -> _Swap:
     return found
 
 
-_Functions = dict[tuple[str, str, int], list[FunctionType]]
+_Place = tuple[str, str, int]  # File, name, first line of a function.
 
 
-def _functions() -> _Functions:
-    """Return every function that there is, by file, name and line."""
-    found: _Functions = {}
+def _place(code: CodeType) -> _Place:
+    return code.co_filename, code.co_qualname, code.co_firstlineno
+
+
+def _functions() -> dict[_Place, list[FunctionType]]:
+    """Return every function that there is."""
+    found: dict[_Place, list[FunctionType]] = {}
     for function in gc.get_objects():
         if isinstance(function, FunctionType):
-            code = function.__code__
-            key = (code.co_filename, code.co_qualname, code.co_firstlineno)
-            found.setdefault(key, []).append(function)
+            found.setdefault(_place(function.__code__), []).append(function)
     return found
 
 
 # -- the suite -----------------------------------------------------------------------------------
 
 _FAILED, _COST = "failed", "cost"
+
+
+def _traced(item: pytest.Item) -> tuple[bool, set[_Place]]:
+    """Run a test; return whether it failed, and which functions it called."""
+    seen: dict[int, CodeType] = {}
+
+    def trace(frame: FrameType, *_: object) -> None:
+        seen.setdefault(id(frame.f_code), frame.f_code)
+
+    sys.settrace(trace)
+    try:
+        failed = fails(item)
+    finally:
+        sys.settrace(None)
+    return failed, {_place(code) for code in seen.values()}
 
 
 @final
@@ -119,8 +137,9 @@ class _Nursery:
         budget_cpu_s: float,
     ) -> None:
         self._mutants, self._say, self._budget_cpu_s = mutants, say, budget_cpu_s
-        self._functions: _Functions = {}
+        self._functions: dict[_Place, list[FunctionType]] = {}
         self._items: dict[str, pytest.Item] = {}
+        self._calls: dict[str, set[_Place]] = {}
         self._order = Order()
 
     def run(self) -> None:
@@ -134,7 +153,8 @@ class _Nursery:
         for item in session.items:
             began = time.process_time()
             self._items[item.nodeid] = item
-            if fails(item):
+            failed, self._calls[item.nodeid] = _traced(item)
+            if failed:
                 self._say(f"{_FAILED}\t{item.nodeid}\t0")
                 return True
             self._order.cpu_s[item.nodeid] = cpu_s = time.process_time() - began
@@ -150,8 +170,10 @@ class _Nursery:
         return True
 
     def _judge(self, mutant: Mutant, swap: _Swap) -> str:
-        for (name, line), code in swap.items():
-            for function in self._functions.get((str(mutant.path), name, line), ()):
+        places = [(str(mutant.path), *key) for key in swap]
+        for place, code in zip(places, swap.values(), strict=True):
+            for function in self._functions.get(place, ()):
                 function.__code__ = code
-        order = [self._items[test] for test in self._order.tests(mutant)]
+        tests = self._order.tests(mutant)
+        order = [self._items[test] for test in tests if not self._calls[test].isdisjoint(places)]
         return first_failure(order, self._order.cpu_s, self._budget_cpu_s)
