@@ -209,6 +209,29 @@ def test_two_lives_of_a_key_are_told_once_by_the_one_that_is_not_shown() -> None
     assert winner.value == (b"on" if play.value(a, "k") == b"on" else "map")
 
 
+def test_each_life_of_a_key_tells_by_which_later_ones_it_is_hidden() -> None:
+    storage = storage_with("k", lives=(("k", 3), ("k", 1)))
+    batch = storage.batch()
+    for life in (0, 1, 3):
+        batch.put(b"c" + make_record_id(b"k", life), b"\1")
+    batch.put(b"r" + make_record_id(b"k", 2), encode_record({(".x",): {(ORIGIN_MIN, 9): (9, b"")}}))
+    storage.write(batch)
+
+    found, more = list_conflicts(storage, b"", None, 10)
+
+    told = [tuple((value.value, value.wins) for value in one.values) for one in found]
+    first, second, third = b"k", b"k3", b"k1"  # In the order of their writes.
+    assert (told, more) == (
+        [
+            ((third, True), (first, False)),
+            ((second, True), (first, False)),
+            ((third, True), (second, False)),
+        ],
+        None,
+    )
+    assert {(one.key, one.path, one.kind) for one in found} == {("k", "/", "concurrent_values")}
+
+
 def test_conflicts_come_in_pages_of_records() -> None:
     play = Play(peers=2)
     a, b = play.peers
