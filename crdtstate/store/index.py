@@ -136,7 +136,7 @@ class Index:
         self.vector = read_vector(storage)
         self.floors = read_floors(storage)
         self.revision, self.log_floor = read_revision(storage)
-        self.clock = int.from_bytes(storage.get(_CLOCK) or b"", "big")
+        self.clock = int.from_bytes(storage.get(_CLOCK) or b"", "big")  # As of the start.
         self.entries = int.from_bytes(storage.get(_ENTRIES) or b"", "big")
         self._kept = int.from_bytes(storage.get(_KEPT) or b"", "big")
         self._swept = _read_numbers(storage, _SWEPT)
@@ -259,7 +259,6 @@ class Index:
                 _VECTOR + origin.to_bytes(8, "big"), self.vector[origin].to_bytes(8, "big")
             )
         self._dirty.clear()
-        self.clock = clock
         table.put_unseen(_REVISION, self.revision.to_bytes(8, "big"))
         table.put_unseen(_ENTRIES, self.entries.to_bytes(8, "big"))
         table.put_unseen(_CLOCK, clock.to_bytes(8, "big"))
