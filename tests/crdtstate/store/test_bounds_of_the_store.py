@@ -325,6 +325,7 @@ def test_lives_of_a_key_are_known_while_their_batch_is_in_flight() -> None:
     table.storage.write(batch)  # type: ignore[attr-defined]
     table.batch_durable()
     assert table.lives(b"k") == [b"k\0", later]
+    assert table._open_lives == table._in_flight_lives == {}, "storage has them now"
 
 
 def test_an_end_of_a_scan_is_its_last_byte_and_one() -> None:

@@ -75,6 +75,20 @@ def test_of_a_scalar_an_object_and_a_list_the_newest_is_shown(newest: str) -> No
         assert unflatten(record) == {name: value, "a": value, "z": {"y": 4}}
 
 
+def test_what_one_place_shows_says_nothing_of_the_next() -> None:
+    record: Record = {}
+    wanted: dict[str, Any] = {}
+    kinds = ("leaf", "field", "item")
+    for n in range(9):
+        newest, name = kinds[n % 3], f"n{n}"
+        stamps = [9 if kind == newest else 5 for kind in kinds]
+        record |= at(f".{name}", stamps[0], 1)
+        record |= at(f".{name}/.f", stamps[1], 2)
+        record |= at(f".{name}/#i", stamps[2], 3)
+        wanted[name] = {"leaf": 1, "field": {"f": 2}, "item": [3]}[newest]
+    assert unflatten(record) == wanted
+
+
 def test_a_first_write_of_a_stamp_of_nought_is_shown() -> None:
     assert unflatten({(".a",): {(OTHER, 1): (0, encode_value(1))}}) == {"a": 1}
     nothing: Record = {(".a", ".b"): {(OTHER, 1): (0, encode_value(1))}}
