@@ -28,7 +28,7 @@ import cbor2
 
 from crdtstate.crdt.codec import encode_list
 from crdtstate.crdt.dots import Dot, Vector
-from crdtstate.store.ports import Reader
+from crdtstate.store.ports import Family, Reader
 from crdtstate.store.table import Table, prefix_end
 
 __all__ = [
@@ -38,9 +38,10 @@ __all__ = [
 
 Event = tuple[list[bytes], list[bytes]]  # record ids touched; those whose life ended
 
-_VECTOR, _FLOOR = b"mv", b"mf"
-_REVISION, _LOG_FLOOR, _CLOCK = b"mr", b"ml", b"mc"
-_SWEPT, _KEPT, _ENTRIES = b"ms", b"mk", b"mn"
+_EVENT, _LOG, _META = Family.EVENT, Family.LOG, Family.META
+_VECTOR, _FLOOR = _META + b"v", _META + b"f"
+_REVISION, _LOG_FLOOR, _CLOCK = _META + b"r", _META + b"l", _META + b"c"
+_SWEPT, _KEPT, _ENTRIES = _META + b"s", _META + b"k", _META + b"n"
 _TRIM_STEP = 512  # Events forgotten in one step, give or take a revision.
 _LOG_DOTS_MAX = 128  # Dots of one revision.
 
@@ -52,12 +53,12 @@ _pack_log_entry = Struct(">QQQ").pack
 
 def event_key(origin: int, seq: int) -> bytes:
     """Return the storage key of an event; events of one origin sort by seq."""
-    return _pack_event_key(b"e", origin, seq)
+    return _pack_event_key(_EVENT, origin, seq)
 
 
 def log_key(revision: int) -> bytes:
     """Return the storage key of a log entry; entries sort by revision."""
-    return _pack_log_key(b"l", revision)
+    return _pack_log_key(_LOG, revision)
 
 
 def read_events(reader: Reader, origin: int, first: int, last: int) -> Iterator[tuple[int, bytes]]:
@@ -151,8 +152,8 @@ class Index:
         self.revision += 1
         self.entries += 1
         put = self._table.put_unseen
-        put(_pack_event_key(b"e", origin, seq), encode_event(touched, ended))
-        put(_pack_log_key(b"l", self.revision), _pack_log_entry(wall_ms, origin, seq))
+        put(_pack_event_key(_EVENT, origin, seq), encode_event(touched, ended))
+        put(_pack_log_key(_LOG, self.revision), _pack_log_entry(wall_ms, origin, seq))
 
     def note_events(self, origin: int, first: int, events: Sequence[bytes], wall_ms: int) -> None:
         """Store encoded events that came with a pull, so that this replica can serve others.
@@ -163,7 +164,7 @@ class Index:
         put = self._table.put_unseen
         self.entries += len(events)
         for seq, encoded in enumerate(events, first):
-            put(_pack_event_key(b"e", origin, seq), encoded)
+            put(_pack_event_key(_EVENT, origin, seq), encoded)
         stop = first + len(events)
         for start in range(first, stop, _LOG_DOTS_MAX):
             self.revision += 1
