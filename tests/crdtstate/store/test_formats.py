@@ -4,6 +4,8 @@ from crdtstate.crdt import clock, codec, dots
 from crdtstate.crdt.dots import ORIGIN_MIN
 from crdtstate.storage.memory import MemoryDisk, MemoryStorage
 from crdtstate.store import (
+    catchup,
+    document,
     fingerprint,
     index,
     marks,
@@ -14,6 +16,7 @@ from crdtstate.store import (
     transaction,
     views,
     watch,
+    wide,
 )
 from crdtstate.store import (
     operations as ops,
@@ -48,6 +51,8 @@ def test_bounds_of_what_a_replica_remembers() -> None:
     assert store_module.HELD_AGE_MS_MAX == 60_000
     assert (table.RECENT_MAX, table.RECENT_BYTES_MAX) == (16_384, 1_024)
     assert (index._TRIM_STEP, index._LOG_DOTS_MAX) == (512, 128)
+    assert (wide.WIDE_BYTES_MIN, wide.WIDE_BYTES_MAX) == (256, 2_097_152)
+    assert (catchup._SLICE_BYTES, catchup._EVENT_SLICES, catchup._DRAINED) == (65_536, 12, 16)
 
 
 def test_bounds_of_numbers_and_messages() -> None:
@@ -67,6 +72,7 @@ def test_names_within_records() -> None:
     )  # fmt: skip
     assert [views.encode_life(name)[0] for name in views.TYPE_NAMES[1:]] == [0, 2, 3, 4, 5, 6, 7]
     assert marks.DELETED == ("@deleted",)
+    assert (document.APPLIED, document.ORDER) == ("@applied", "@order")
     assert (table.LASTING, reading.USER_KEYS, watch._USER_KEYS_STOP) == (b"\x10", b" ", b"\xff")
 
 

@@ -252,6 +252,17 @@ def test_an_operation_is_read_from_json_and_nothing_unknown_in_it(
         operation.key = "other"  # type: ignore[misc]
 
 
+def test_a_precondition_and_an_edit_are_read_strictly_and_never_change() -> None:
+    assert msgspec.json.decode('{"key": "k", "absent": true}', type=ops.Precondition) == (
+        ops.Precondition("k", absent=True)
+    )
+    with pytest.raises(msgspec.ValidationError, match="unknown field `more`"):
+        msgspec.json.decode('{"key": "k", "more": 1}', type=ops.Precondition)
+    for value in (ops.Precondition("k"), ops.Edit(b"k", lambda *_: None)):
+        with pytest.raises(AttributeError):
+            value.key = "other"  # type: ignore[misc, assignment]
+
+
 def test_rights_are_given_to_members_only() -> None:
     store = store_of()
     commit(store, ops.BoundedCreate("n", 5))
