@@ -24,7 +24,7 @@ from crdtstate.store.marks import seen_by
 from crdtstate.store.plain import read_puts, rows_of_puts
 from crdtstate.store.planner import Planner
 from crdtstate.store.reading import find_view
-from crdtstate.store.store import Store, StoreConfig
+from crdtstate.store.store import Store
 from crdtstate.store.table import Table, prefix_end
 from crdtstate.store.transaction import (
     RECORD_ID_BYTES_MAX,
@@ -37,13 +37,10 @@ from crdtstate.store.transaction import (
 )
 from crdtstate.store.views import TYPE_NAMES, Life, decode_life, encode_life
 from crdtstate.store.watch import read_touched
+from tests.crdtstate.store.alone import put, store_of
 from tests.models.durable import make_durable
 
 ME, OTHER, THIRD = ORIGIN_MIN, ORIGIN_MIN + 1, ORIGIN_MIN + 2
-
-
-def store_of(origin: int = ME, **config: Any) -> Store:
-    return Store(MemoryStorage(), origin, StoreConfig(**config))
 
 
 def shown(store: Store, key: bytes) -> Any:
@@ -51,10 +48,6 @@ def shown(store: Store, key: bytes) -> Any:
     make_durable(store)
     found = find_view(store.table.storage, key, 1)
     return found[0].value if found else None
-
-
-def put(key: str, value: str = "v") -> ops.Put:
-    return ops.Put(key, value=value)
 
 
 # -- intents -----------------------------------------------------------------------------------

@@ -3,30 +3,18 @@
 import pytest
 
 from crdtstate.crdt.dots import ORIGIN_MIN
-from crdtstate.storage.memory import MemoryStorage
 from crdtstate.store import operations as ops
 from crdtstate.store.catchup import Joiner, serve_repair
 from crdtstate.store.fingerprint import bucket_of
 from crdtstate.store.parts import End, Part
-from crdtstate.store.store import Store, StoreConfig
-from crdtstate.store.transaction import Frame, decode_frame, encode_frame
+from crdtstate.store.store import Store
+from crdtstate.store.transaction import Frame
+from tests.crdtstate.store.alone import commit, store_of
 from tests.crdtstate.store.served import part_of
 from tests.models.durable import make_durable
 
 ME, OTHER, THIRD = ORIGIN_MIN, ORIGIN_MIN + 1, ORIGIN_MIN + 2
 PLAIN, MAP = ops.Put("k", value="v"), ops.MapPut("k", {"x": 1})
-
-
-def store_of(origin: int) -> Store:
-    return Store(MemoryStorage(), origin, StoreConfig())
-
-
-def commit(store: Store, *operations: ops.Operation) -> Frame:
-    """Commit and make durable; return the frame that the others get."""
-    store.submit(list(operations), [], 1_000)
-    first, bodies = store.take_outbox()
-    make_durable(store)
-    return decode_frame(encode_frame(store.origin, first, bodies))
 
 
 def receive(store: Store, *frames: Frame) -> None:

@@ -8,7 +8,6 @@ from crdtstate.crdt.codec import encode_record, encode_value
 from crdtstate.crdt.dots import ORIGIN_MIN, decode_flat
 from crdtstate.crdt.record import LIFE, Record
 from crdtstate.errors import RemoteProtocolError, TooLargeError
-from crdtstate.storage.memory import MemoryStorage
 from crdtstate.store import operations as ops
 from crdtstate.store import parts, wide
 from crdtstate.store.catchup import Joiner
@@ -17,32 +16,21 @@ from crdtstate.store.fingerprint import bucket_of
 from crdtstate.store.limits import Limits
 from crdtstate.store.parts import End, records_only
 from crdtstate.store.reading import find_view
-from crdtstate.store.store import Store, StoreConfig
+from crdtstate.store.store import Store
 from crdtstate.store.transaction import (
     RECORD_ID_BYTES_MAX,
     Change,
-    Frame,
     decode_frame,
     encode_body,
     encode_frame,
 )
 from crdtstate.store.views import Life, decode_life
 from crdtstate.store.wide import WideRecords
+from tests.crdtstate.store.alone import commit, store_of
 from tests.models.durable import make_durable
 
 ME, OTHER, THIRD = ORIGIN_MIN, ORIGIN_MIN + 1, ORIGIN_MIN + 2
 BYTES_MAX = 1 << 20
-
-
-def store_of(origin: int = ME, **config: Any) -> Store:
-    return Store(MemoryStorage(), origin, StoreConfig(**config))
-
-
-def commit(store: Store, *operations: ops.Operation) -> Frame:
-    store.submit(list(operations), [], 1_000)
-    first, bodies = store.take_outbox()
-    make_durable(store)
-    return decode_frame(encode_frame(store.origin, first, bodies))
 
 
 def shown(store: Store, key: bytes) -> Any:

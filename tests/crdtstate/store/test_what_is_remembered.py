@@ -1,7 +1,5 @@
 """What a store keeps, lets go, and finds again: in memory, in its index, after a start."""
 
-from typing import Any
-
 import msgspec
 import pytest
 
@@ -14,27 +12,13 @@ from crdtstate.store import operations as ops
 from crdtstate.store import table as table_module
 from crdtstate.store.limits import Limits
 from crdtstate.store.planner import Planner
-from crdtstate.store.store import Store, StoreConfig
+from crdtstate.store.store import Store
 from crdtstate.store.table import Table
-from crdtstate.store.transaction import Frame, decode_frame, encode_frame, make_record_id
+from crdtstate.store.transaction import Frame, make_record_id
+from tests.crdtstate.store.alone import commit, put, store_of
 from tests.models.durable import make_durable
 
 ME, OTHER, THIRD = ORIGIN_MIN, ORIGIN_MIN + 1, ORIGIN_MIN + 2
-
-
-def store_of(origin: int = ME, disk: MemoryDisk | None = None, **config: Any) -> Store:
-    return Store(MemoryStorage(disk), origin, StoreConfig(**config))
-
-
-def put(key: str, value: str = "v") -> ops.Put:
-    return ops.Put(key, value=value)
-
-
-def commit(store: Store, *operations: ops.Operation) -> Frame:
-    store.submit(list(operations), [], 1_000)
-    first, bodies = store.take_outbox()
-    make_durable(store)
-    return decode_frame(encode_frame(store.origin, first, bodies))
 
 
 # -- the table's memory ------------------------------------------------------------------------
