@@ -31,8 +31,12 @@ def test_nine_mutants_of_ten_are_found(tmp_path: Path, figure: Callable[[str], N
         )
         for n, file in enumerate(files)
     ]  # fmt: skip
-    for n, process in enumerate(running):
-        assert process.wait() == 0, (tmp_path / f"errors{n}").read_text()[-2_000:]
+    try:
+        for n, process in enumerate(running):
+            assert process.wait() == 0, (tmp_path / f"errors{n}").read_text()[-2_000:]
+    finally:
+        for process in running:
+            process.kill()
 
     verdicts = [json.loads(line) for file in files for line in file.read_text().splitlines()]
     judged = Counter(name.partition(" ")[0] for name, _, _ in verdicts)
