@@ -54,7 +54,8 @@ class Embedded:
             self._directory.close()
             raise
         identity = self._directory.identity
-        # There is nobody to ask, so an identity is trusted only after an orderly end (REP-3).
+        # There is nobody to ask: an identity is trusted after an orderly end, or when there never
+        # was another member (REP-3).
         config = ReplicaConfig(
             name=name, clean=identity.clean, identity_check_ms=0, alone_ready_ms=0
         )
@@ -159,8 +160,12 @@ class Embedded:
 
     def conflicts(self, prefix: str = "") -> Iterator[ConflictFound]:
         """Yield what was written concurrently and differs."""
-        found, _ = list_conflicts(self._storage, prefix.encode(), None, 1 << 30)
-        return iter(found)
+        after: bytes | None = None
+        while True:
+            found, after = list_conflicts(self._storage, prefix.encode(), after, _PAGE)
+            yield from found
+            if after is None:
+                return
 
 
 def open(path: str | PathLike[str], *, name: str = "embedded") -> Embedded:  # noqa: A001 - as users expect.

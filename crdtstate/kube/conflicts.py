@@ -73,7 +73,7 @@ def list_object_conflicts(
             start = start[:-1]
         stop = prefix_end(start)
     family = Family.CONFLICT
-    begin = family + start if after is None else family + after + b"\0\xff"
+    begin = family + (start if after is None else max(start, after + b"\0\xff"))
     found: list[ObjectConflict] = []
     last: bytes | None = None
     objects = 0

@@ -21,7 +21,7 @@ __all__ = ["ConflictFound", "Entry", "Loser", "find_view", "list_conflicts", "li
 
 _RECORD = Family.RECORD
 USER_KEYS = b" "  # System keys start below it; see limits.check_key.
-_SCANNED_PER_ROW_MAX = 64
+_SCANNED_MAX = 1_024  # Records read for a page, hidden ones among them: some milliseconds.
 _PAGE_BYTES_MAX = 1 << 20
 
 
@@ -87,7 +87,7 @@ def list_views(
         if key != current:
             _add_entry(entries, current, lives)
             full = len(entries) >= limit or size > _PAGE_BYTES_MAX
-            if full or scanned >= limit * _SCANNED_PER_ROW_MAX:
+            if full or scanned >= _SCANNED_MAX:
                 return entries, current
             current, lives = key, []
         lives.append(view_of(data, wall_ms))
@@ -126,7 +126,8 @@ def list_conflicts(
 ) -> tuple[list[ConflictFound], bytes | None]:
     """Return the conflicts of up to `limit` records, and the record id to continue after.
 
-    Cost: O(conflicts), from an index: records without one are never read.
+    Cost: O(conflicts), from an index: records without one are never read. Bounded in bytes too, so
+    a page may be short.
     """
     family = Family.CONFLICT
     start = family + max(prefix, USER_KEYS)
@@ -135,21 +136,21 @@ def list_conflicts(
     stop = prefix_end(family + prefix) if prefix else prefix_end(family)
     found: list[ConflictFound] = []
     last: bytes | None = None
+    size = 0
     for n, (storage_key, _) in enumerate(reader.scan(start, stop)):
-        if n >= limit:
+        if n >= limit or size > _PAGE_BYTES_MAX:
             return found, last
         last = storage_key[1:]
-        found.extend(_conflicts_of(reader, last))
+        data = reader.get(_RECORD + last)
+        if data is not None:
+            size += len(data)
+            found.extend(_conflicts_of(reader, last, decode_record(data)))
     return found, None
 
 
-def _conflicts_of(reader: Reader, record_id: bytes) -> Iterator[ConflictFound]:
-    data = reader.get(_RECORD + record_id)
-    if data is None:
-        return
+def _conflicts_of(reader: Reader, record_id: bytes, record: Record) -> Iterator[ConflictFound]:
     key = split_record_id(record_id)[0]
     name = key.decode()
-    record = decode_record(data)
     if LIFE not in record:
         for path in sorted(record):
             if not is_derived(path):

@@ -1,13 +1,17 @@
 """Conflicts as objects: `kubectl get conflicts` shows what was written concurrently and lost.
 
-They are read from the store's index when asked for. Whoever writes a field again settles its
-conflict; deleting a Conflict says that what is shown is what is wanted, for every field of the
-object. A conflict of an object without a namespace is shown in `default`.
+They are read from the store's index when asked for, some at a time, so that many hold up nobody.
+Whoever writes a field again settles its conflict; deleting a Conflict says that what is shown is
+what is wanted, for every field of the object. A conflict of an object without a namespace is shown
+in `default`.
 """
 
+import base64
+import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from contextlib import closing
+from itertools import groupby
 from typing import Any, final
 
 from crdtstate.api.exchange import Request, Response
@@ -23,12 +27,13 @@ from crdtstate.kube.objects import Keep, Target
 from crdtstate.kube.reading import format_time
 from crdtstate.kube.resources import Resource
 from crdtstate.kube.selectors import selection
+from crdtstate.kube.statuses import StatusError
 from crdtstate.kube.tables import table
 from crdtstate.kube.uids import uid_bytes, uid_text
 
 __all__ = ["CONFLICTS", "ConflictHandlers"]
 
-_SHOWN_MAX = 1_000
+_SLICE = 8  # Objects that are read before others run.
 _TEXT = {"type": "string"}
 _VALUE = {
     "type": "object",
@@ -87,36 +92,53 @@ class ConflictHandlers:
         """GET one or all, or DELETE one. Raises: StatusError."""
         if verb == "delete":
             return await self._settle(request, route)
-        form = choose_form(request.headers.get("Accept", ""))
+        metadata = {"resourceVersion": str(self._state.feed.cache.version)}
+        if route.name:
+            return self._respond(request, [await self._require(route)], metadata, alone=True)
         options = parse_list(request.query)
         select = selection(CONFLICTS, options.label_selector, options.field_selector)
-        found = [shown for shown in self._read() if _is_at(shown, route) and select.matches(shown)]
-        version = str(self._state.feed.cache.version)
-        if route.name and not found:
-            raise not_found(CONFLICTS, route.name)
+        found: list[dict[str, Any]] = []
+        last = b""
+        async for key, shown in self._read(_decode_proceed(options.proceed)):
+            if not (_is_at(shown, route) and select.matches(shown)):
+                continue
+            if options.limit and len(found) >= options.limit:
+                metadata["continue"] = base64.urlsafe_b64encode(last).decode()
+                break
+            found.append(shown)
+            last = key.encode()
+        return self._respond(request, found, metadata, alone=False)
+
+    async def _require(self, route: Route) -> dict[str, Any]:
+        """Return the conflict of a name. Raises: StatusError (NotFound)."""
+        async for _, shown in self._read():
+            if _is_at(shown, route):
+                return shown
+        raise not_found(CONFLICTS, route.name)
+
+    def _respond(
+        self, request: Request, found: list[dict[str, Any]], metadata: dict[str, Any], *,
+        alone: bool,
+    ) -> Response:  # fmt: skip
+        form = choose_form(request.headers.get("Accept", ""))
         if form.view == "Table":
             wall_ms = self._state.backend.wall_ms()
             include = request.query.get("includeObject", "")
             answer = table(CONFLICTS, found, wall_ms, include=include, version=form.version)
-            return object_response({**answer, "metadata": {"resourceVersion": version}})
+            return object_response({**answer, "metadata": metadata})
+        kind, api_version = "ConflictList", CONFLICTS.api_version
         if form.view == "PartialObjectMetadata":
             found = [partial(shown, form.version) for shown in found]
-        if route.name:
+            kind, api_version = "PartialObjectMetadataList", f"meta.k8s.io/{form.version}"
+        if alone:
             return object_response(found[0])
         return object_response(
-            {
-                "kind": "ConflictList",
-                "apiVersion": CONFLICTS.api_version,
-                "metadata": {"resourceVersion": version},
-                "items": found,
-            }
+            {"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": found}
         )
 
     async def _settle(self, request: Request, route: Route) -> Response:
         """Let go what lost. Raises: StatusError (NotFound)."""
-        shown = next((c for c in self._read() if _is_at(c, route)), None)
-        if shown is None:
-            raise not_found(CONFLICTS, route.name)
+        shown = await self._require(route)
         place = shown["object"]
         group, plural = place["group"], place["resource"].partition(".")[0]
         resource = next(
@@ -141,15 +163,18 @@ class ConflictHandlers:
             }
         )  # fmt: skip
 
-    def _read(self) -> Iterator[dict[str, Any]]:
-        """Yield an object for each of the first with conflicts. Cost: O(conflicts), bounded."""
-        with closing(self._state.backend.snapshot()) as snapshot:
-            found, _ = list_object_conflicts(snapshot, limit=_SHOWN_MAX)
-        grouped: dict[ObjectKey, list[ObjectConflict]] = {}
-        for conflict in found:
-            grouped.setdefault(conflict.key, []).append(conflict)
-        for key in sorted(grouped):
-            yield self._shown(key, grouped[key])
+    async def _read(
+        self, after: bytes | None = None
+    ) -> AsyncIterator[tuple[ObjectKey, dict[str, Any]]]:
+        """Yield each object that has conflicts, of the keys after `after`. Cost: O(conflicts)."""
+        while True:
+            with closing(self._state.backend.snapshot()) as snapshot:
+                found, after = list_object_conflicts(snapshot, after=after, limit=_SLICE)
+            for key, some in groupby(found, key=lambda conflict: conflict.key):
+                yield key, self._shown(key, list(some))
+            if after is None:
+                return
+            await self._state.feed.pause()
 
     def _shown(self, key: ObjectKey, found: list[ObjectConflict]) -> dict[str, Any]:
         group, _, plural = key.stored_as.rpartition("/")
@@ -191,3 +216,11 @@ class ConflictHandlers:
 def _is_at(shown: dict[str, Any], route: Route) -> bool:
     metadata = shown["metadata"]
     return route.namespace in ("", metadata["namespace"]) and route.name in ("", metadata["name"])
+
+
+def _decode_proceed(text: str) -> bytes | None:
+    """Return the place that a continue token names. Raises: StatusError (BadRequest)."""
+    try:
+        return base64.b64decode(text, altchars=b"-_", validate=True) or None
+    except (binascii.Error, ValueError) as error:
+        raise StatusError("BadRequest", "continue is not a token that a list gave") from error

@@ -133,6 +133,10 @@ class Feed:
             return False
         return True
 
+    async def pause(self) -> None:
+        """Let others run, between two parts of what takes long."""
+        await asyncio.sleep(0)
+
     def _wake(self, kinds: Iterable[str]) -> None:
         for name in kinds:
             future = self._kinds.pop(name, None)
@@ -220,7 +224,7 @@ class Feed:
             for key, lives in some:
                 self.cache.update(key, lives, wall_ms)
             self._wake({key.stored_as for key, _ in some})
-            await asyncio.sleep(0)
+            await self.pause()
 
     def _reached(self, revision: int) -> None:
         self.revision = revision

@@ -62,7 +62,7 @@ def test_bounds_of_numbers_and_messages() -> None:
     assert codec.DEPTH_MAX == 72
     assert transaction.RECORD_ID_BYTES_MAX == 65_536
     assert (parts.PART_BYTES, puts.OPEN_BYTES_MAX) == (49_152, 24_576)
-    assert (reading._SCANNED_PER_ROW_MAX, reading._PAGE_BYTES_MAX) == (64, 1_048_576)
+    assert (reading._SCANNED_MAX, reading._PAGE_BYTES_MAX) == (1_024, 1_048_576)
     assert (fingerprint.BUCKETS, fingerprint.GROUPS) == (65_536, 256)
 
 

@@ -65,13 +65,15 @@ def test_to_go_on_before_the_prefix_is_to_begin_with_it() -> None:
     assert page(storage_with("a", "m1", "m2"), "m", after="a") == (["m1", "m2"], None)
 
 
-def test_what_is_over_is_not_shown_but_read() -> None:
+def test_what_is_over_is_not_shown_but_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hidden records count to the bound of a page, so that its cost is bounded."""
     hidden = tuple(f"h{n:03}" for n in range(200))
     storage = storage_with("z", expired=hidden)
-    bound = reading._SCANNED_PER_ROW_MAX
-
     assert page(storage) == (["z"], None)
+
+    bound = 64
+    monkeypatch.setattr(reading, "_SCANNED_MAX", bound)
+    assert page(storage) == ([], hidden[bound - 1].encode())
     assert page(storage, limit=1) == ([], hidden[bound - 1].encode())
     assert page(storage, after=hidden[bound - 1], limit=1)[1] == hidden[2 * bound - 1].encode()
     assert page(storage, after=hidden[190], limit=1) == (["z"], None)
@@ -251,6 +253,20 @@ def test_conflicts_come_in_pages_of_records() -> None:
     assert keys(b"", None, 4) == (["k1", "k2", "k3", "other"], None)
     assert keys(b"nobody", None, 4) == ([], None)
     assert keys(b"", b"k1\0", 2) == (["k2", "k3"], b"k3\0")
+
+
+def test_a_page_of_conflicts_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    a = apart(*[(put(key, "left"), put(key, "right")) for key in ("k1", "k2", "k3")]).peers[0]
+    size = len(a.storage.get(b"rk1\0") or b"")
+
+    def keys() -> tuple[list[str], bytes | None]:
+        found, more = list_conflicts(a.storage, b"", None, 100)
+        return [one.key for one in found], more
+
+    monkeypatch.setattr(reading, "_PAGE_BYTES_MAX", 2 * size - 1)
+    assert keys() == (["k1", "k2"], b"k2\0")
+    monkeypatch.setattr(reading, "_PAGE_BYTES_MAX", 2 * size)
+    assert keys() == (["k1", "k2", "k3"], None)
 
 
 def test_conflicts_of_the_system_s_keys_and_of_objects_are_not_among_the_users() -> None:
