@@ -57,7 +57,7 @@ def status(session: Session, form: str) -> None:
         ]
         rows += [
             ("warning", f"{name} speaks version {version} of the replication protocol, this peer "
-                        "another: they exchange nothing until both run the same release")
+                        f"{fields['protocol']}: they exchange nothing until both speak the same")
             for name, version in fields.get("other_versions", {}).items()
         ]  # fmt: skip
         return "\n".join(f"{name:12} {value}" for name, value in rows)

@@ -14,6 +14,7 @@ from crdtstate.daemon.driver import Driver
 from crdtstate.errors import CrdtstateError, InvalidError, NotFoundError
 from crdtstate.replica.events import Outcome
 from crdtstate.replica.membership import MemberRecord
+from crdtstate.replica.messages import PROTOCOL_VERSION
 from crdtstate.version import VERSION
 from gossip import GossipError, Liveness, Member, Mesh, key_id_of
 
@@ -78,6 +79,7 @@ class PeerCluster(Collector):
         return {
             "cluster": self._cluster_id.hex(),
             "version": VERSION,
+            "protocol": PROTOCOL_VERSION,
             "vector": {f"{o:016x}": s for o, s in sorted(replica.shown.vector.items())},
             "fingerprint": f"{replica.shown.root:032x}",
             "disk_bytes": driver.storage.size_bytes(),

@@ -190,7 +190,8 @@ def test_fault_68_messages_of_a_later_version() -> None:
         peer.mesh.send("b", bytes((Kind.HELLO,)) + dumps([2, "all else may differ"]))
         await scene.sleep(2)
         found = (await scene.client("b").status()).fields
-        assert (found["other_versions"], found["linked"]) == ({"a": 2}, ["c"])
+        assert (found["protocol"], found["other_versions"]) == (1, {"a": 2})
+        assert found["linked"] == ["c"]
         assert found["minority"] is False
         await scene.client("b").put("k", "w", w=2)
 
