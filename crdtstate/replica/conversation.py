@@ -57,6 +57,7 @@ class Conversation:
         self._shown, self._standing, self._waiters = shown, standing, waiters
         self._members = members
         self._forwards: list[tuple[str, bytes]] = []
+        self._draining = False  # What was held is applied, some at a time.
         self.rejected = 0
 
     def link_up(self, name: str) -> list[ev.Effect]:
@@ -121,10 +122,19 @@ class Conversation:
         news = received.applied and not received.held
         if news and len(self._members.members) > PUSH_ALL_MAX:
             self._forwards.append((view.name, bytes((Kind.PUSH,)) + data))
-        if not received.held or view.pull_after_ms is not None:
-            return []
-        view.pull_after(now_ms + PULL_DELAY_MS, self._store.vector)
-        return [ev.WakeAt(now_ms + PULL_DELAY_MS)]
+        effects: list[ev.Effect] = []
+        if received.more and not self._draining:
+            self._draining = True
+            effects.append(ev.RunAgain("drain"))
+        if received.held and view.pull_after_ms is None:
+            view.pull_after(now_ms + PULL_DELAY_MS, self._store.vector)
+            effects.append(ev.WakeAt(now_ms + PULL_DELAY_MS))
+        return effects
+
+    def drain_step(self, wall_ms: int) -> list[ev.Effect]:
+        """Apply some more of what was held; a join that is being written applies all of it."""
+        self._draining = not self._antientropy.joining and self._store.drain(wall_ms)[1]
+        return [ev.RunAgain("drain")] if self._draining else []
 
     def take_forwards(self) -> list[tuple[str, bytes]]:
         """Return who sent which push that was news in the open batch, and start anew."""

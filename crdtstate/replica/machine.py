@@ -195,9 +195,8 @@ class Replica:
                 return
             committed = self.store.submit(event.operations, event.preconditions, self._wall_ms)
         except StorageError:
-            self._backlog.append(
-                event
-            )  # What is half done stays so: `abandon` is all that is left.
+            # What is half done stays so: `abandon` is all that is left.
+            self._backlog.append(event)
             raise
         except CrdtstateError as error:
             effects.append(ev.Reply(event.request, error))
@@ -356,18 +355,19 @@ class Replica:
         return regular if due is None else max(self._now_ms + 10, min(due, regular))
 
     def _on_again(self, event: ev.Again, effects: list[ev.Effect]) -> None:
-        work = event.work
-        if work == "close":
-            self._on_close(effects)
-            return
-        if work != "join":
-            effects += self.antientropy.serve_step(work.removeprefix("serve:"))
-            return
-        ended, more = self.antientropy.join_step(self._now_ms, self._wall_ms)
-        effects += more
-        if ended:
-            self.standing.become_ready()
-            effects.append(ev.WakeAt(self._now_ms))
+        match event.work:
+            case "close":
+                self._on_close(effects)
+            case "drain":
+                effects += self.conversation.drain_step(self._wall_ms)
+            case "join":
+                ended, more = self.antientropy.join_step(self._now_ms, self._wall_ms)
+                effects += more
+                if ended:
+                    self.standing.become_ready()
+                    effects.append(ev.WakeAt(self._now_ms))
+            case work:
+                effects += self.antientropy.serve_step(work.removeprefix("serve:"))
 
     def _on_close(self, effects: list[ev.Effect]) -> None:
         """One round has passed since the open batch began to wait for company."""

@@ -36,7 +36,6 @@ __all__ = ["BelowFloor", "Joiner", "serve_pull", "serve_repair"]
 
 _SLICE_BYTES = 64 << 10  # How much is done before others run.
 _EVENT_SLICES = 12  # So many slices of events a pause: 3,072 took 4 ms on a slow machine.
-_DRAINED = 16
 
 
 @final
@@ -298,9 +297,8 @@ class Joiner:
             if self.changed:
                 store.index.restart_log()
         store.learn(target)
-        for n, _ in enumerate(store.drain(wall_ms), 1):
-            if n % _DRAINED == 0:
-                yield
+        while store.drain(wall_ms)[1]:
+            yield
 
 
 @final

@@ -14,7 +14,7 @@ Invariants:
     STR-4  A record whose winning life expires has an entry in the queue of what is due.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, final
 
 import msgspec
@@ -43,6 +43,7 @@ from crdtstate.store.views import decode_life
 __all__ = ["Committed", "Received", "Store", "StoreConfig"]
 
 HELD_AGE_MS_MAX = 60_000
+DRAIN_STEP = 16  # Held transactions that are applied before others run.
 
 
 @final
@@ -62,6 +63,7 @@ class Received(NamedTuple):
     applied: int
     held: bool
     own_future: bool  # A peer knows more of my own origin than I do: I was rolled back.
+    more: bool = False  # Of what was held, more may be ready: call `drain`.
 
 
 @final
@@ -215,7 +217,7 @@ class Store:
             return Received(0, held=False, own_future=False)
         if origin == self.origin:
             return Received(0, held=False, own_future=True)
-        applied, held = 0, False
+        applied, held, more = 0, False, False
         for seq in range(max(frame.first, known + 1), frame.last + 1):
             transaction = frame.transaction(seq)
             if not held and self._is_ready(transaction):
@@ -225,9 +227,10 @@ class Store:
                 held = True
                 self._hold(transaction, wall_ms)
         if applied and self.held_count:
-            applied += sum(1 for _ in self.drain(wall_ms))
+            drained, more = self.drain(wall_ms)
+            applied += drained
             held = frame.last > self.vector.get(origin, 0)
-        return Received(applied, held=held, own_future=False)
+        return Received(applied, held=held, own_future=False, more=more)
 
     def _is_ready(self, transaction: Transaction) -> bool:
         vector = self.index.vector
@@ -249,29 +252,31 @@ class Store:
         waiting[seq] = transaction
         self.held_count += 1
 
-    def drain(self, wall_ms: int) -> Iterator[None]:
-        """Apply every held transaction that has become ready; pause after each.
+    def drain(self, wall_ms: int) -> tuple[int, bool]:
+        """Apply held transactions that have become ready, DRAIN_STEP of them at most.
 
-        Nothing else may change the store until it ends.
+        Returns: how many, and whether more may be ready.
         """
-        moved = True
+        applied, moved = 0, True
         while moved and self.held_count:
             moved = False
             for origin in sorted(self.held):
                 waiting = self.held[origin]
                 for seq in sorted(waiting):
+                    if applied == DRAIN_STEP:
+                        return applied, True
                     if seq <= self.vector.get(origin, 0):
                         del waiting[seq]
                         self.held_count -= 1
                     elif self._is_ready(waiting[seq]):
                         self.held_count -= 1
                         self._apply(waiting.pop(seq), wall_ms)
-                        moved = True
-                        yield
+                        applied, moved = applied + 1, True
                     else:
                         break
                 if not waiting:
                     del self.held[origin]
+        return applied, False
 
     def drop_stale_held(self, wall_ms: int) -> None:
         """Let go what has waited in vain: its origin's disk may be gone, with what is missing.

@@ -41,6 +41,7 @@ def judge(mutants: Sequence[Mutant], note: Callable[[Verdict], None], budget_cpu
     Raises: RuntimeError if the suite fails without any mutant.
     """
     os.environ["HYPOTHESIS_PROFILE"] = "mutation"
+    os.environ.pop("PYTEST_ADDOPTS", None)  # Options of plugins that are not there would end it.
     os.chdir(ROOT)
     swaps = {n: exchanged_code(mutant) for n, mutant in enumerate(mutants)}
     in_place = {n: (mutants[n], swap) for n, swap in swaps.items() if swap is not None}

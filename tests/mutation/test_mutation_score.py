@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,20 +24,19 @@ def test_nine_mutants_of_ten_are_found(tmp_path: Path, figure: Callable[[str], N
     """In processes of their own: the suite is imported anew there, and forked."""
     shards = os.cpu_count() or 1
     files = [tmp_path / f"verdicts{n}" for n in range(shards)]
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.mutation.run", "--shard", f"{n}/{shards}",
-             "--budget", str(BUDGET_CPU_S), "--json", str(file)],
-            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=(tmp_path / f"errors{n}").open("w"),
-        )
-        for n, file in enumerate(files)
-    ]  # fmt: skip
-    try:
+    with ExitStack() as stack:
+        running: list[subprocess.Popen[bytes]] = []
+        for n, file in enumerate(files):
+            errors = stack.enter_context((tmp_path / f"errors{n}").open("w"))
+            command = ["--shard", f"{n}/{shards}", "--budget", str(BUDGET_CPU_S), "--json", file]
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.mutation.run", *command],
+                cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors,
+            )  # fmt: skip
+            running.append(stack.enter_context(process))
+            stack.callback(process.kill)
         for n, process in enumerate(running):
             assert process.wait() == 0, (tmp_path / f"errors{n}").read_text()[-2_000:]
-    finally:
-        for process in running:
-            process.kill()
 
     verdicts = [json.loads(line) for file in files for line in file.read_text().splitlines()]
     judged = Counter(name.partition(" ")[0] for name, _, _ in verdicts)

@@ -117,7 +117,7 @@ def a_repair_takes_their_state(patch: Patch) -> None:
 @bug(HISTORIES)
 def held_ones_are_never_drained(patch: Patch) -> None:
     """What waited for its past is not applied when the past has come [P-g2]."""
-    patch.setattr(Store, "drain", lambda *_: iter(()))
+    patch.setattr(Store, "drain", lambda *_: (0, False))
 
 
 @bug(tight=True, loss=0.3, rate=3.0)

@@ -20,11 +20,12 @@ from crdtstate.store.parts import Part, records_only
 from crdtstate.store.store import StoreConfig
 from tests.models.drawing import some_operation
 from tests.models.mesh import Mesh
-from tests.models.world import small_slices
+from tests.models.world import small_slices, small_steps
 
 NAMES = ("a", "b", "c")
 
 
+@small_steps()
 def history(seed: int, *, entries_max: int) -> Mesh:
     """Play one history to its end."""
     small_slices()

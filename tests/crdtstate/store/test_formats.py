@@ -52,7 +52,11 @@ def test_bounds_of_what_a_replica_remembers() -> None:
     assert (table.RECENT_MAX, table.RECENT_BYTES_MAX) == (16_384, 1_024)
     assert (index._TRIM_STEP, index._LOG_DOTS_MAX) == (512, 128)
     assert (wide.WIDE_BYTES_MIN, wide.WIDE_BYTES_MAX) == (256, 2_097_152)
-    assert (catchup._SLICE_BYTES, catchup._EVENT_SLICES, catchup._DRAINED) == (65_536, 12, 16)
+    assert (catchup._SLICE_BYTES, catchup._EVENT_SLICES, store_module.DRAIN_STEP) == (
+        65_536,
+        12,
+        16,
+    )
 
 
 def test_bounds_of_numbers_and_messages() -> None:

@@ -166,14 +166,14 @@ def test_what_arrives_out_of_order_is_held_and_counted_when_it_is_applied() -> N
     one, two, three, four = map(decode_frame, frames(play, a, 4))
     store, now = b.store, play.wall_ms(b)
 
-    assert store.receive(three, now) == (0, True, False)
-    assert store.receive(two, now) == (0, True, False)
-    assert store.receive(two, now) == (0, True, False)
+    assert store.receive(three, now) == (0, True, False, False)
+    assert store.receive(two, now) == (0, True, False, False)
+    assert store.receive(two, now) == (0, True, False, False)
     assert (store.held_count, store.held_dropped) == (2, 0)
-    assert store.receive(one, now) == (3, False, False)
+    assert store.receive(one, now) == (3, False, False, False)
     assert store.held_count == 0
-    assert store.receive(two, now) == (0, False, False)
-    assert store.receive(four, now) == (1, False, False)
+    assert store.receive(two, now) == (0, False, False, False)
+    assert store.receive(four, now) == (1, False, False, False)
     assert store.held == {}
 
 
@@ -183,8 +183,8 @@ def test_a_frame_of_the_own_future_is_told_and_not_applied() -> None:
     (one,) = frames(play, a, 1)
     frame = decode_frame(one)._replace(first=2)
 
-    assert a.store.receive(decode_frame(one), play.wall_ms(a)) == (0, False, False)
-    assert a.store.receive(frame, play.wall_ms(a)) == (0, False, True)
+    assert a.store.receive(decode_frame(one), play.wall_ms(a)) == (0, False, False, False)
+    assert a.store.receive(frame, play.wall_ms(a)) == (0, False, True, False)
 
 
 def test_held_transactions_are_bounded_in_number_and_age() -> None:

@@ -11,6 +11,7 @@ from crdtstate.storage.memory import MemoryDisk, MemoryStorage
 from crdtstate.store import catchup
 from crdtstate.store import operations as ops
 from crdtstate.store import parts as parts_module
+from crdtstate.store import store as store_module
 from crdtstate.store.catchup import (
     BelowFloor,
     Joiner,
@@ -268,7 +269,7 @@ def test_what_was_held_is_applied_in_slices(monkeypatch: pytest.MonkeyPatch) -> 
     joiner = Joiner(store, bytes_max=1 << 20)
     for part in parts:
         joiner.stage(part)
-    monkeypatch.setattr(catchup, "_DRAINED", 20)
+    monkeypatch.setattr(store_module, "DRAIN_STEP", 20)
 
     assert list(joiner.prepare(end)) == []
     assert len(list(joiner.apply(end, 1_000))) == 2

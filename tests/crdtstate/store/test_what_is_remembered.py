@@ -163,10 +163,10 @@ def test_of_a_frame_that_overlaps_what_is_known_the_rest_is_applied() -> None:
         store.receive(frame, 1_000)
     whole = Frame(OTHER, 1, [frame.bodies[0] for frame in frames])
 
-    assert store.receive(whole, 1_000) == (1, False, False)
+    assert store.receive(whole, 1_000) == (1, False, False, False)
 
     assert (store.vector, store.held_count) == ({OTHER: 3}, 0)
-    assert store.receive(whole, 1_000) == (0, False, False)
+    assert store.receive(whole, 1_000) == (0, False, False, False)
 
 
 def test_what_waits_for_what_waits_is_applied_with_it() -> None:
@@ -180,9 +180,9 @@ def test_what_waits_for_what_waits_is_applied_with_it() -> None:
     a = commit(first, put("a"))
     store = store_of()
 
-    assert store.receive(a, 1_000) == (0, True, False)
-    assert store.receive(b, 1_000) == (0, True, False)
-    assert store.receive(c, 1_000) == (3, False, False)
+    assert store.receive(a, 1_000) == (0, True, False, False)
+    assert store.receive(b, 1_000) == (0, True, False, False)
+    assert store.receive(c, 1_000) == (3, False, False, False)
 
     assert store.vector == {ME + 10: 1, ME + 11: 1, ME + 12: 1}
 
