@@ -25,16 +25,11 @@ from crdtstate.crdt.record import Record
 from crdtstate.errors import CrdtstateError
 from crdtstate.kube.cache import CachedObject
 from crdtstate.kube.objects import Change, Context, Live, Removal, Target
-from crdtstate.kube.quota import (
-    costs_of,
-    is_limited,
-    limits_of,
-    missing_requests,
-    quantity_text,
-)
+from crdtstate.kube.quota import costs_of, limits_of, missing_requests, quantity_text
 from crdtstate.kube.resources import Resource
 from crdtstate.kube.shares import Ledger, granter_of
 from crdtstate.kube.statuses import StatusError
+from crdtstate.kube.usage import Usage
 from crdtstate.store import operations as ops
 from crdtstate.store.reading import find_view
 from crdtstate.store.views import rights_of
@@ -80,6 +75,7 @@ class Quotas:
 
     def __init__(self, feed: Feed, resource: Resource) -> None:
         self._feed, self._resource = feed, resource
+        self._usage = Usage(feed.cache)
         self._reserved: dict[bytes, int] = {}
         self._wanted: dict[bytes, tuple[_Limit, int]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -104,15 +100,8 @@ class Quotas:
                     yield _Limit(quota, name, amount)
 
     def _used(self, limit: _Limit) -> dict[int, int]:
-        """Return what the objects of each origin cost. Cost: O(objects of the namespace)."""
-        cache, used = self._feed.cache, dict[int, int]()
-        namespace = limit.quota.key.namespace
-        for stored_as in cache.kinds():
-            if is_limited(stored_as, limit.name):
-                for found in cache.list(stored_as, namespace):
-                    cost = costs_of(stored_as, found.body).get(limit.name, 0)
-                    used[found.creator] = used.get(found.creator, 0) + cost
-        return used
+        """Return what the objects of each origin cost. Cost: O(changes since the last call)."""
+        return self._usage.used(limit.quota.key.namespace, limit.name)
 
     def _ledger(self, limit: _Limit, *, with_wants: bool = False) -> Ledger:
         backend, key = self._feed.backend, limit.key("quota")
