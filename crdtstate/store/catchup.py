@@ -27,6 +27,7 @@ from crdtstate.store import parts
 from crdtstate.store.fingerprint import GROUPS, bucket_of
 from crdtstate.store.index import read_events, read_floors, read_vector
 from crdtstate.store.parts import End, Part, PartWriter, Run, records_only
+from crdtstate.store.plain import Row, row_of
 from crdtstate.store.ports import Family, Snapshot
 from crdtstate.store.store import Store
 from crdtstate.store.table import prefix_end
@@ -230,13 +231,16 @@ class Joiner:
         store.touched_during_join = None
         equal = covers_all(store.vector, target) and covers_all(target, store.vector)
         slices = _Slices(parts.SLICE)
-        for record_id in self._records:
-            joined = self._joined[record_id]
+        rows: list[Row] = []
+        for record_id, joined in self._joined.items():
             if record_id in touched:  # CAT-3. What was joined stands for theirs: idempotence.
                 joined = self._join(record_id, joined, target)
-            self._put(record_id, joined)
+            self._put(record_id, joined, rows)
             if slices.is_full(1, len(joined[0])):
+                store.table.put_registers(rows)
+                rows.clear()
                 yield
+        store.table.put_registers(rows)
         if end.buckets is not None and self._base is not None:
             self._put_unstaged(end, end.buckets, self._base, touched)
         self.alarm = end.buckets is not None and equal and self.changed > 0
@@ -250,19 +254,26 @@ class Joiner:
         In a repaired bucket the other side has none of them; in a bucket whose sums were equal it
         has what the base has.
         """
-        buckets = set(repaired)
+        buckets, rows = set(repaired), list[Row]()
         for record_id in touched:
             if record_id not in self._records:
                 repaired_too = bucket_of(record_id) in buckets
                 same = None if repaired_too else base.get(Family.RECORD + record_id)
-                self._put(record_id, self._join(record_id, (same or b"", None), end.target))
+                joined = self._join(record_id, (same or b"", None), end.target)
+                self._put(record_id, joined, rows)
+        self._store.table.put_registers(rows)
 
-    def _put(self, record_id: bytes, joined: _Joined) -> None:
+    def _put(self, record_id: bytes, joined: _Joined, rows: list[Row]) -> None:
+        """Put a joined record, or note the row of a plain one, of which many are put at once."""
         store, data, record = self._store, joined[0] or None, joined[1]
         before = store.table.get_encoded(record_id)
         if before == data:
             return
         self.changed += 1
+        row = None if data is None or record is not None else row_of(record_id, before, data)
+        if row is not None:
+            rows.append(row)
+            return
         store.table.put_encoded(record_id, before, data, record)
         if record is not None and LIFE in record:
             store.note_expiry(record_id, winner(record[LIFE])[2])

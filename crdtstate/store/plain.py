@@ -11,14 +11,20 @@ Invariants:
 from collections.abc import Sequence
 from typing import NamedTuple, final
 
-from crdtstate.crdt.codec import head, register_dot_prefix, register_prefix, split_register
+from crdtstate.crdt.codec import (
+    head,
+    is_register,
+    register_dot_prefix,
+    register_prefix,
+    split_register,
+)
 from crdtstate.errors import InvalidError, TooLargeError
 from crdtstate.store import operations as ops
 from crdtstate.store.limits import Limits, check_key
 from crdtstate.store.table import Table
 from crdtstate.store.transaction import Transaction
 
-__all__ = ["Plan", "Row", "plan_puts", "read_puts", "rows_of_puts"]
+__all__ = ["Plan", "Row", "plan_puts", "read_puts", "row_of", "rows_of_puts"]
 
 
 Row = tuple[bytes, bytes, bytes]
@@ -96,6 +102,20 @@ def read_puts(operations: Sequence[ops.Intent], limits: Limits) -> dict[bytes, b
             return None
         wanted[record_id] = _REGISTER + content
     return wanted
+
+
+def row_of(record_id: bytes, before: bytes | None, after: bytes) -> Row | None:
+    """Return the row of a plain register in the place of one or of nothing; None for all else."""
+    there = split_register(after)
+    if (
+        there is None
+        or there[1][:1] != _REGISTER
+        or record_id[0] < _USER_KEYS
+        or record_id.find(b"\0") != len(record_id) - 1
+        or (before and not is_register(before))
+    ):
+        return None
+    return record_id, before or b"", after
 
 
 def rows_of_puts(table: Table, transaction: Transaction) -> list[Row] | None:

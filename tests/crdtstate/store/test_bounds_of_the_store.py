@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from crdtstate.crdt.codec import encode_record, encode_value
+from crdtstate.crdt.codec import encode_record, encode_register, encode_value
 from crdtstate.crdt.dots import ORIGIN_MIN
 from crdtstate.crdt.record import LIFE, Record
 from crdtstate.errors import (
@@ -21,7 +21,7 @@ from crdtstate.store.document import APPLIED
 from crdtstate.store.fingerprint import Fingerprint
 from crdtstate.store.limits import Limits
 from crdtstate.store.marks import seen_by
-from crdtstate.store.plain import read_puts, rows_of_puts
+from crdtstate.store.plain import read_puts, row_of, rows_of_puts
 from crdtstate.store.planner import Planner
 from crdtstate.store.reading import find_view
 from crdtstate.store.store import Store
@@ -179,6 +179,24 @@ def test_of_others_the_short_way_takes_what_replaces_one_register_or_none() -> N
     assert rows(key=b"k\0\0\0\0\1") is None, "a later life"
     assert rows(key=b"\x1fk\0") is None, "one of the system's own"
     assert [row[0] for row in rows(key=b" k\0")] == [b" k\0"]
+
+
+def test_only_a_plain_register_in_the_place_of_a_plain_one_or_of_nothing_goes_the_short_way() -> (
+    None
+):
+    """PLA-1"""
+    old, new = encode_register((ME, 1), 1, b"\0v"), encode_register((OTHER, 1), 2, b"\0w")
+    wide = encode_record({LIFE: {(ME, 1): (1, b"\0v")}, (".x",): {(ME, 2): (2, b"\1")}})
+
+    assert row_of(b"k\0", None, new) == (b"k\0", b"", new)
+    assert row_of(b"k\0", old, new) == (b"k\0", old, new)
+    assert row_of(b" \0", old, new) == (b" \0", old, new)
+    assert row_of(b"k\0", wide, new) is None, "its conflict, or cells, must go from the index"
+    assert row_of(b"k\0", old, wide) is None
+    assert row_of(b"k\0", old, encode_register((OTHER, 1), 2, b"\1w")) is None, "a time to live"
+    assert row_of(b"k\0", old, encode_register((OTHER, 1), 2, b"\2")) is None, "a map"
+    assert row_of(b"k\0\0\0\0\1", None, new) is None, "a later life"
+    assert row_of(b"\x1fk\0", None, new) is None, "one of the system's own"
 
 
 # -- transactions on the wire ------------------------------------------------------------------
