@@ -4,6 +4,7 @@ Source: Kubernetes' scheduler plugins NodeName, NodeAffinity, TaintToleration, N
 InterPodAffinity and PodTopologySpread; less what this store has no notion of (volumes, images).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -16,6 +17,7 @@ from controllers.runtime.objects import (
     labels_of,
     name_of,
     namespace_of,
+    owners_of,
     selects,
     spec_of,
     status_of,
@@ -67,12 +69,19 @@ class HostState:
     node: Object
     pods: list[Object] = field(default_factory=list)
     used: dict[str, Decimal] = field(default_factory=dict)
+    owned: Counter[str] = field(default_factory=Counter)
+    """How many of the pods each owner has, by its uid."""
 
     def add(self, pod: Object) -> None:
         """Count a pod that is bound, or is about to be."""
         self.pods.append(pod)
+        self.owned.update(str(owner.get("uid")) for owner in owners_of(pod))
         for name, amount in requests_of(pod).items():
             self.used[name] = self.used.get(name, Decimal(0)) + amount
+
+    def siblings(self, pod: Object) -> int:
+        """Return how many pods here have an owner of this one. Cost: O(owners)."""
+        return sum(self.owned[str(owner.get("uid"))] for owner in owners_of(pod))
 
     def capacity(self, name: str) -> Decimal | None:
         """Return what the host allows of a resource, None when it does not say."""

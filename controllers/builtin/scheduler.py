@@ -28,7 +28,6 @@ from controllers.runtime.objects import (
     meta,
     name_of,
     namespace_of,
-    owners_of,
     spec_of,
     status_of,
     uid_of,
@@ -45,7 +44,7 @@ __all__ = ["Scheduler", "SchedulerState", "plan"]
 
 WAITING = Request("", "waiting")
 _NAME = "default-scheduler"
-_BATCH = 200  # Pods bound in one reconcile; it bounds how long the event loop waits.
+_BATCH = 50  # Pods bound in one reconcile; it bounds how long the event loop waits.
 _AGAIN_MS = 15_000
 
 
@@ -178,13 +177,9 @@ def _score(
         taint.get("effect") == "PreferNoSchedule" and not fitting.tolerates(pod, taint)
         for taint in spec_of(host.node).get("taints") or []
     )
-    owners = {str(o.get("uid")) for o in owners_of(pod)}
-    siblings = sum(
-        any(str(o.get("uid")) in owners for o in owners_of(other)) for other in host.pods
-    )
     name = name_of(host.node)
     return (
-        -avoided, preferred, skew, -siblings, -host.load(wanted), -len(host.pods),
+        -avoided, preferred, skew, -host.siblings(pod), -host.load(wanted), -len(host.pods),
         weight(name, uid_of(pod)), name,
     )  # fmt: skip
 

@@ -5,6 +5,7 @@ Source: Kubernetes' quantity: a decimal number, with a suffix or an exponent.
 
 import re
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 
 __all__ = ["parse_quantity", "to_millicores", "to_units"]
 
@@ -21,7 +22,12 @@ _FACTORS = {
 
 def parse_quantity(text: str | float) -> Decimal:
     """Return the number that a quantity stands for. Raises: ValueError naming the text."""
-    match = _PATTERN.fullmatch(str(text).strip())
+    return _parse(str(text).strip())
+
+
+@lru_cache(maxsize=4_096)  # Most pods say one of few.
+def _parse(text: str) -> Decimal:
+    match = _PATTERN.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a quantity such as 250m, 1.5 or 64Mi")
     number, exponent, suffix = match.groups()

@@ -149,3 +149,33 @@ def test_why_a_pod_cannot_be_bound_is_said_host_by_host() -> None:
         "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {gpu: yes}."
     )
     assert NODES.kind == "Node"
+
+
+def owned(pod: dict[str, Any], *owners: str, host: str = "") -> dict[str, Any]:
+    """Return the pod with owners, bound to a host if one is given."""
+    pod["metadata"]["ownerReferences"] = [{"uid": owner} for owner in owners]
+    if host:
+        pod["spec"]["nodeName"] = host
+    return pod
+
+
+def test_pods_of_one_owner_go_apart_whatever_others_there_are() -> None:
+    nodes = [node("a", "8"), node("b", "8")]
+    bound = [owned(waiting(f"x{n}", "1"), "other", host="b") for n in range(4)]
+    bound.append(owned(waiting("w0", "1m"), "web", host="a"))
+
+    assert bindings([owned(waiting("w1", "1m"), "web")], nodes, bound=bound) == {"w1": "b"}
+    assert bindings([owned(waiting("w1", "1m"), "else")], nodes, bound=bound) == {"w1": "a"}
+    both = owned(waiting("w2", "1m"), "nobody", "web")
+    assert bindings([both], nodes, bound=bound) == {"w2": "b"}
+
+
+def test_a_plan_binds_so_many_that_nobody_waits_long_for_it() -> None:
+    pods = [waiting(f"p{n:03}", "1m") for n in range(scheduler._BATCH + 7)]
+    nodes = [node("a", "8"), node("b", "8")]
+    for host in nodes:
+        host["status"]["allocatable"]["pods"] = "1000"
+
+    found = bindings(pods, nodes)
+
+    assert sorted(found) == [f"p{n:03}" for n in range(scheduler._BATCH)]
