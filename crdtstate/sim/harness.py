@@ -61,7 +61,7 @@ class SimLink:
         try:
             async with asyncio.timeout(planned.total_ms / 1000):
                 life = await self._reach(host)
-                response = await self._in_life(host, life, planned)
+                response = await self._in_life(host, life, planned, whole=True)
                 await self._travel(host.address, self._home.address)
         except TimeoutError as error:
             raise LinkError("timed out", sent=True) from error
@@ -159,14 +159,22 @@ class SimLink:
             Request(planned.method, planned.target, headers, read_body)
         )
 
-    async def _in_life(self, host: Host, life: Life, planned: Try) -> Response:
-        """Run a handler in the life of its peer; the caller learns when that ends."""
+    async def _in_life(
+        self, host: Host, life: Life, planned: Try, *, whole: bool = False
+    ) -> Response:
+        """Run a handler in the life of its peer; the caller learns when that ends.
+
+        Args:
+            whole: Its body is wanted, also where it is made in pieces.
+        """
         loop = self._world.loop
         reply: asyncio.Future[Response] = loop.create_future()
 
         async def serve() -> None:
             try:
                 response = await self._handle(host, planned)
+                if whole and response.stream is not None:
+                    response.body = b"".join([chunk async for chunk in response.stream])
             except asyncio.CancelledError:
                 raise
             except Exception as error:

@@ -10,35 +10,26 @@ Source: Kubernetes API concepts, "Retrieving large results sets in chunks", KEP-
 
 import base64
 import binascii
-from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, NamedTuple, final
 
 import msgspec
 
 from crdtstate.api.exchange import Request, Response
-from crdtstate.api.kube.answers import (
-    encode,
-    in_form,
-    object_response,
-    partial,
-)
-from crdtstate.api.kube.negotiation import Form, choose_form
+from crdtstate.api.kube.answers import encode, in_form, object_response
+from crdtstate.api.kube.negotiation import choose_form
 from crdtstate.api.kube.options import ListOptions, parse_list
+from crdtstate.api.kube.pieces import list_response, table_response
 from crdtstate.api.kube.routes import Route
-from crdtstate.api.kube.showing import Showing
 from crdtstate.api.kube.state import KubeState
 from crdtstate.api.kube.subresources import scale_of
 from crdtstate.kube.cache import CachedObject
 from crdtstate.kube.resources import Resource
 from crdtstate.kube.selectors import selection
 from crdtstate.kube.statuses import StatusError
-from crdtstate.kube.tables import table
 
 __all__ = ["ListHandlers", "parse_version"]
 
-_WHOLE_MAX = 256
-"""Objects in an answer that is sent in one piece; longer lists are sent as they are encoded."""
-_PIECE = 64
+_LOOKED_AT, _LOOKED_INTO = 1_024, 64  # Objects between pauses: at their labels, or into them.
 VERSION_MAX = (1 << 63) - 1
 
 
@@ -99,7 +90,13 @@ class ListHandlers:
         if proceed is not None:
             after = (proceed.namespace, proceed.name)
             objects = [cached for cached in objects if cached.key[1:] > after]
-        found = list(self._state.showing.select(resource, objects, select))
+        showing = self._state.showing
+        found: list[CachedObject] = []
+        step = _LOOKED_INTO if select.fields else _LOOKED_AT
+        for start in range(0, len(objects), step):
+            if start:
+                await self._state.feed.pause()
+            found += showing.select(resource, objects[start : start + step], select)
         metadata: dict[str, Any] = {"resourceVersion": version}
         if options.limit and len(found) > options.limit:
             left, found = len(found) - options.limit, found[: options.limit]
@@ -107,7 +104,11 @@ class ListHandlers:
             metadata["continue"] = _encode_proceed(_Proceed(version, key.namespace, key.name))
             if not select.labels and not select.fields:
                 metadata["remainingItemCount"] = left
-        return self._respond(request, form, resource, found, metadata)
+        if form.view == "Table":
+            include = request.query.get("includeObject", "")
+            wall_ms = self._state.backend.wall_ms()
+            return table_response(showing, form, resource, found, metadata, wall_ms, include)
+        return list_response(showing, form, resource, found, metadata)
 
     def _check_proceed(self, resource: Resource, proceed: _Proceed) -> None:
         """Refuse to go on with a list that nobody could watch from. Raises: StatusError."""
@@ -135,49 +136,6 @@ class ListHandlers:
                 "Expired",
                 f"the state at resourceVersion {version} is no longer kept: list without it",
             )
-
-    def _respond(
-        self,
-        request: Request,
-        form: Form,
-        resource: Resource,
-        found: Sequence[CachedObject],
-        metadata: dict[str, Any],
-    ) -> Response:
-        showing = self._state.showing
-        if form.view == "Table":
-            shown = [showing.object(resource, cached) for cached in found]
-            include = request.query.get("includeObject", "")
-            wall_ms = self._state.backend.wall_ms()
-            answer = table(resource, shown, wall_ms, include=include, version=form.version)
-            return object_response({**answer, "metadata": metadata})
-        if form.view == "PartialObjectMetadata":
-            items = [partial(showing.object(resource, c), form.version) for c in found]
-            kind, version = "PartialObjectMetadataList", f"meta.k8s.io/{form.version}"
-            return object_response(
-                {"kind": kind, "apiVersion": version, "metadata": metadata, "items": items}
-            )
-        pieces = _pieces(showing, resource, found, metadata)
-        if len(found) <= _WHOLE_MAX:
-            return object_response(b"".join(pieces))
-        return Response(200, b"", stream=_stream(pieces))
-
-
-def _pieces(
-    showing: Showing, resource: Resource, found: Sequence[CachedObject], metadata: dict[str, Any]
-) -> Iterator[bytes]:
-    """Yield the JSON of a list, some objects at a time."""
-    head = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version}
-    yield encode({**head, "metadata": metadata})[:-1] + b',"items":['
-    for start in range(0, len(found), _PIECE):
-        some = [showing.encoded(resource, cached) for cached in found[start : start + _PIECE]]
-        yield (b"," if start else b"") + b",".join(some)
-    yield b"]}"
-
-
-async def _stream(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
 
 
 def _encode_proceed(proceed: _Proceed) -> str:

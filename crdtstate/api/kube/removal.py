@@ -11,7 +11,9 @@ from crdtstate.api.kube.bodies import decode_body
 from crdtstate.api.kube.definitions import Definitions
 from crdtstate.api.kube.edits import STALE, Editor
 from crdtstate.api.kube.faces import CRDS, PODS
+from crdtstate.api.kube.negotiation import Form
 from crdtstate.api.kube.options import DeleteOptions, parse_delete, parse_list
+from crdtstate.api.kube.pieces import list_response
 from crdtstate.api.kube.routes import Route
 from crdtstate.api.kube.state import CLEANUP, KubeState, not_found, qualified
 from crdtstate.api.kube.warnings import minority_warning
@@ -24,7 +26,7 @@ from crdtstate.kube.statuses import StatusError
 
 __all__ = ["DeleteHandlers"]
 
-_BATCH = 64
+_BATCH = 16  # Objects of a transaction: some milliseconds.
 POD_GRACE_S = 30
 _PROPAGATION = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
 
@@ -123,17 +125,8 @@ class DeleteHandlers:
                 for cached in found:
                     await self.definitions.empty(cached.key.name)
                 await self.definitions.finish()
-        items = [showing.object(resource, cached) for cached in found]
-        version = str(self._state.feed.cache.version)
-        return object_response(
-            {
-                "kind": f"{resource.kind}List",
-                "apiVersion": resource.api_version,
-                "metadata": {"resourceVersion": version},
-                "items": items,
-            },
-            warnings=self._warnings(),
-        )
+        metadata = {"resourceVersion": str(self._state.feed.cache.version)}
+        return list_response(showing, Form(), resource, found, metadata, self._warnings())
 
     async def _delete_all(
         self, resource: Resource, found: list[CachedObject], options: DeleteOptions

@@ -21,6 +21,7 @@ from crdtstate.api.kube.answers import encode, partial
 from crdtstate.api.kube.lists import parse_version
 from crdtstate.api.kube.negotiation import Form, choose_form
 from crdtstate.api.kube.options import ListOptions, parse_list
+from crdtstate.api.kube.pieces import in_pieces
 from crdtstate.api.kube.routes import Route
 from crdtstate.api.kube.showing import Showing
 from crdtstate.api.kube.state import KubeState
@@ -92,7 +93,7 @@ class WatchHandlers:
         try:
             if version is None or watch.options.initial_events:
                 cursor = self._state.feed.cache.version
-                for lines in _chunked(self._initial(watch)):
+                for lines in self._initial(watch):
                     yield lines
             async for lines in self._live(watch, cursor):
                 yield lines
@@ -104,10 +105,12 @@ class WatchHandlers:
             self.open -= 1
 
     def _initial(self, watch: _Watch) -> Iterator[bytes]:
+        """Yield the lines of some objects at a time, nothing where none of them is chosen."""
         found = self._state.objects(watch.resource, watch.namespace)
         at = self._state.feed.cache.version
-        for cached in watch.showing.select(watch.resource, found, watch.select):
-            yield self._line(watch, "ADDED", cached)
+        for some in in_pieces(found):
+            chosen = watch.showing.select(watch.resource, some, watch.select)
+            yield b"".join([self._line(watch, "ADDED", cached) for cached in chosen])
         if watch.options.initial_events:
             yield self._bookmark(watch, at, {_END: "true"})  # KWA-1
 

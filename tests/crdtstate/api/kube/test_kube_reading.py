@@ -86,13 +86,31 @@ async def test_a_list_has_the_form_that_is_asked_for(tmp_path: Path) -> None:
 
 
 async def test_a_long_list_comes_in_pieces_and_is_whole(tmp_path: Path) -> None:
+    """Objects, rows and metadata, with a field selector that looks into each."""
+    wanted = [f"m{n:03}" for n in range(200)]
     async with kube_peer(tmp_path) as api:
-        for n in range(300):
-            await api.create("configmaps", config_map(f"m{n:03}"))
-
+        for name in wanted:
+            await api.create("configmaps", config_map(name))
         listed = await api.ask("GET", MAPS)
-
-        assert names(listed) == [f"m{n:03}" for n in range(300)]
+        assert listed["kind"] == "ConfigMapList"
+        assert names(listed) == wanted
+        into = await api.ask("GET", f"{MAPS}?fieldSelector=metadata.namespace%3Ddefault")
+        assert names(into) == wanted
+        rows = await api.ask("GET", MAPS, Accept=TABLE)
+        assert (rows["kind"], rows["metadata"]) == ("Table", listed["metadata"])
+        assert [row["cells"][0] for row in rows["rows"]] == wanted
+        assert [row["object"]["metadata"]["name"] for row in rows["rows"]] == wanted
+        alone = await api.ask("GET", MAPS, Accept=METADATA)
+        assert (alone["kind"], alone["metadata"]) == (
+            "PartialObjectMetadataList", listed["metadata"],
+        )  # fmt: skip
+        assert names(alone) == wanted
+        assert "data" not in alone["items"][-1]
+        await api.refused("GET", f"{MAPS}?includeObject=All", reason="BadRequest",
+                          headers={"Accept": TABLE})  # fmt: skip
+        gone = await api.ask("DELETE", MAPS)
+        assert names(gone) == wanted
+        assert names(await api.ask("GET", MAPS)) == []
 
 
 async def test_a_version_of_another_peer_is_expired(tmp_path: Path) -> None:
