@@ -1,6 +1,6 @@
 """Run every benchmark once on this machine and print the figures beside their targets.
 
-    python -m bench.run [puts operations visibility catch-up keys] [--json FILE]
+    python -m bench.run [puts operations visibility catch-up keys stores] [--json FILE]
 
 About four minutes. The machine should have nothing else to do; what is compared is measured in
 turns, and medians are taken.
@@ -19,6 +19,7 @@ from pathlib import Path
 from bench import measures
 from bench.measures import Row, Say
 from bench.profile import profile
+from bench.stores import stores
 
 MEASURES: dict[str, Callable[[Path, Say], list[Row]]] = {
     "puts": measures.puts,
@@ -26,6 +27,7 @@ MEASURES: dict[str, Callable[[Path, Say], list[Row]]] = {
     "visibility": measures.visibility,
     "catch-up": measures.catching_up,
     "keys": measures.many_keys,
+    "stores": stores,
 }
 
 
