@@ -1,8 +1,8 @@
 """What writes cost the stores alone: CPU of one thread, with RocksDB and its sync, without sockets.
 
 One store takes puts of 256 B on 10,000 keys and another applies its frames, in batches as at 64
-clients (32 requests of one put) and as in large transactions (4 of 128). A third catches up with
-both: while a join is written, own writes wait.
+clients (32 requests of one put) and as in large transactions (4 of 128). Two more put to the same
+keys concurrently. Another catches up: while a join is written, own writes wait.
 """
 
 import gc
@@ -26,6 +26,7 @@ KEYS, VALUE_BYTES = 10_000, 256
 ROUNDS = 5
 REQUESTS, BATCHES = {1: 32, 128: 4}, {1: 300, 128: 30}  # By puts of a request: of a batch, a round.
 JOINED = 1_500
+CONCURRENT, PUT = (1, 32, 128), 128  # So many of the puts of a transaction meet another's.
 _NOW_MS = 1_700_000_000_000
 
 
@@ -54,6 +55,16 @@ def stores(path: Path, say: Say) -> list[Row]:
                 f"a put of {size} a request",
                 f"{taken:.1f} us where it is taken, {received:.1f} on each other, "
                 f"{disk:.1f} on each disk",
+            )
+        )
+    for met in CONCURRENT:
+        say(f"stores, {met} of {PUT} puts concurrent")
+        found = [_meet(path / f"met{met}-{n}", met) for n in range(ROUNDS)]
+        received, next_put = (median(column) for column in zip(*found, strict=True))
+        rows.append(
+            Row(
+                f"{met} of {PUT} puts concurrent",
+                f"{received:.1f} us a put that arrives, {next_put:.1f} the next own one",
             )
         )
     say("stores, catching up")
@@ -101,6 +112,33 @@ def _round(one: Store, other: Store, size: int, number: int) -> _Cost:
         received += time.thread_time() - began - spent
         disk += spent
     return _Cost(*(1e6 * seconds / puts for seconds in (taken, received, disk / 2)))
+
+
+def _meet(path: Path, met: int) -> tuple[float, float]:
+    """Put to keys of which `met` are being put to elsewhere; return CPU us of arriving, of next."""
+    path.mkdir()
+    one, other = _open(path / "one", 5), _open(path / "other", 6)
+
+    def put(store: Store, count: int, text: str) -> tuple[float, bytes]:
+        puts = [ops.Put(f"k{n:03}", value=text * VALUE_BYTES) for n in range(count)]
+        began = time.thread_time()
+        store.submit(puts, [], _NOW_MS)
+        store.settle()
+        spent = time.thread_time() - began
+        _, bodies, first = _durable(store)
+        return spent, encode_frame(store.origin, first, bodies)
+
+    _, frame = put(one, PUT, "x")
+    other.receive(decode_frame(frame), _NOW_MS)
+    _durable(other)
+    put(other, met, "y")
+    _, frame = put(one, PUT, "z")
+    began = time.thread_time()
+    other.receive(decode_frame(frame), _NOW_MS)
+    received = time.thread_time() - began
+    _durable(other)
+    spent, _ = put(other, PUT, "w")
+    return 1e6 * received / PUT, 1e6 * spent / PUT
 
 
 def _join(path: Path) -> Row:

@@ -60,9 +60,9 @@ class _Open:
     def add(self, plan: Plan) -> None:
         """Take a request in."""
         self.changes += plan.changes
-        for record_id, _, after in plan.rows:
-            self.touched[record_id] = None
-            self.size += len(record_id) + len(after)
+        self.touched.update(dict.fromkeys(plan.touched))
+        self.size += sum(len(record_id) + len(after) for record_id, _, after in plan.rows)
+        self.size += sum(len(record_id) + len(after) for record_id, _, after in plan.settled)
 
 
 @final
@@ -94,7 +94,7 @@ class Puts:
         plan = plan_puts(store.table, into.prefix, wanted)
         if plan is None:
             return None
-        if not plan.rows:
+        if not plan.changes:
             revision = store.index.revision + self.is_open
             return Committed(None, revision, 0, plan.results)
         if self._open is None:
@@ -103,12 +103,14 @@ class Puts:
             self._open = into
         into.add(plan)
         store.table.put_registers(plan.rows)
+        for row in plan.settled:
+            store.table.put_encoded(*row)
         if store.touched_during_join is not None:
-            store.touched_during_join.update((row[0], None) for row in plan.rows)
+            store.touched_during_join.update(dict.fromkeys(plan.touched))
         if not fits:  # PUT-2
             self.settle()
         revision = store.index.revision + self.is_open
-        return Committed(into.dot[1], revision, len(plan.rows), plan.results)
+        return Committed(into.dot[1], revision, len(plan.changes), plan.results)
 
     def settle(self) -> None:
         """End the open transaction: it is in the vector from now on (PUT-1)."""

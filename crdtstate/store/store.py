@@ -20,13 +20,13 @@ from typing import NamedTuple, final
 import msgspec
 
 from crdtstate.crdt.clock import HybridClock
-from crdtstate.crdt.codec import encode_register, register_dot
-from crdtstate.crdt.dots import Vector
+from crdtstate.crdt.codec import encode_record, encode_register, register_dot
+from crdtstate.crdt.dots import Dot, Vector
 from crdtstate.crdt.record import LIFE, apply_drops, apply_set, winner
 from crdtstate.store import operations as ops
 from crdtstate.store.index import Index
 from crdtstate.store.limits import Limits
-from crdtstate.store.plain import rows_of_puts
+from crdtstate.store.plain import life_cell, rows_of_puts
 from crdtstate.store.planner import Planner
 from crdtstate.store.ports import Batch, Family, Storage
 from crdtstate.store.puts import Committed, Puts
@@ -180,7 +180,7 @@ class Store:
             else:
                 before = self.table.get_encoded(record_id)
                 self.table.put_encoded(record_id, before, planner.encoded(record_id), record)
-        self._finish(Transaction(planner.dot, planner.stamp, past, changes), touched, wall_ms)
+        self._finish(planner.dot, changes, touched, wall_ms)
         return Committed(planner.dot[1], self.index.revision, len(changes), planner.results)
 
     def take_news(self) -> dict[int, int]:
@@ -290,21 +290,15 @@ class Store:
 
     def _apply(self, transaction: Transaction, wall_ms: int) -> None:
         """Apply a remote transaction that is ready (STR-1)."""
-        rows = rows_of_puts(self.table, transaction)
-        if rows is None:
-            self._apply_by_record(transaction, wall_ms)
-        else:
-            self.table.put_registers(rows)
-            touched = [row[0] for row in rows]
-            if self.touched_during_join is not None:
-                self.touched_during_join.update(dict.fromkeys(touched))
-            self.index.record(transaction.dot, touched, [], wall_ms)
+        rows, rest = rows_of_puts(self.table, transaction)
+        self.table.put_registers(rows)
+        self._apply_by_record(transaction, rest)
+        touched = list(dict.fromkeys([change.record_id for change in transaction.changes]))
+        self._finish(transaction.dot, rest, touched, wall_ms)
         self.clock.absorb(transaction.stamp, wall_ms)
         self._news[transaction.dot[0]] = None
 
-    def _apply_by_record(self, transaction: Transaction, wall_ms: int) -> None:
-        changes = transaction.changes
-        touched: dict[bytes, None] = {}
+    def _apply_by_record(self, transaction: Transaction, changes: list[Change]) -> None:
         at = 0
         while at < len(changes):
             record_id = changes[at].record_id
@@ -312,9 +306,7 @@ class Store:
             while end < len(changes) and changes[end].record_id == record_id:
                 end += 1
             self._apply_to_record(transaction, record_id, changes[at:end])
-            touched[record_id] = None
             at = end
-        self._finish(transaction, list(touched), wall_ms)
 
     def _apply_to_record(
         self, transaction: Transaction, record_id: bytes, changes: list[Change]
@@ -324,11 +316,17 @@ class Store:
             # A plain register replaced or removed: decided on the bytes, without decoding.
             data = table.get_encoded(record_id)
             change = changes[0]
+            value, dot, stamp = change.value, transaction.dot, transaction.stamp
             if data is None or (register_dot(data) or (0, 0)) in change.observed:
-                value = change.value
-                dot, stamp = transaction.dot, transaction.stamp
                 after = None if value is None else encode_register(dot, stamp, value)
                 table.put_encoded(record_id, data, after)
+                return
+            cell = life_cell(data) if value is not None else None
+            if value is not None and cell is not None:  # Put beside others, or in their place.
+                record = {LIFE: cell}
+                apply_set(record, LIFE, dot, stamp, value, change.observed)
+                table.put_encoded(record_id, data, encode_record(record), record)
+                self.note_expiry(record_id, winner(record[LIFE])[2])
                 return
         record = table.get(record_id)
         # What a drop observed is older than what is set beside it: the order says nothing.
@@ -342,10 +340,14 @@ class Store:
         if LIFE in record:  # Who was hidden until now may have been due long ago (STR-4).
             self.note_expiry(record_id, winner(record[LIFE])[2])
 
-    def _finish(self, transaction: Transaction, touched: list[bytes], wall_ms: int) -> None:
-        """Do what every applied transaction needs, whoever wrote it."""
+    def _finish(self, dot: Dot, changes: list[Change], touched: list[bytes], wall_ms: int) -> None:
+        """Do what every applied transaction needs, whoever wrote it.
+
+        Args:
+            changes: Those that may begin a life with an end, or end one.
+        """
         ended: list[bytes] = []
-        for change in transaction.changes:
+        for change in changes:
             if change.path == LIFE:
                 if change.value is None:
                     ended.append(change.record_id)
@@ -354,7 +356,7 @@ class Store:
                     self.note_expiry(change.record_id, change.value)
         if self.touched_during_join is not None:
             self.touched_during_join.update(dict.fromkeys(touched))
-        self.index.record(transaction.dot, touched, ended, wall_ms)
+        self.index.record(dot, touched, ended, wall_ms)
 
     def learn(self, target: Vector) -> None:
         """Cover `target` after a join of records; what is held may be ready then."""

@@ -125,6 +125,13 @@ def _encode_change(change: Change, parts: list[bytes]) -> None:
     _encode_dots(observed, parts)
 
 
+def encode_dots(dots: list[Dot]) -> bytes:
+    """Encode what a change has observed."""
+    parts: list[bytes] = []
+    _encode_dots(dots, parts)
+    return b"".join(parts)
+
+
 def _encode_dots(dots: list[Dot], parts: list[bytes]) -> None:
     parts.append(head(0x80, 2 * len(dots)))
     for origin, seq in dots:

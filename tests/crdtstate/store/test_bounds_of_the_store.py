@@ -21,7 +21,7 @@ from crdtstate.store.document import APPLIED
 from crdtstate.store.fingerprint import Fingerprint
 from crdtstate.store.limits import Limits
 from crdtstate.store.marks import seen_by
-from crdtstate.store.plain import read_puts, row_of, rows_of_puts
+from crdtstate.store.plain import life_cell, read_puts, row_of, rows_of_puts
 from crdtstate.store.planner import Planner
 from crdtstate.store.reading import find_view
 from crdtstate.store.store import Store
@@ -168,7 +168,10 @@ def test_of_others_the_short_way_takes_what_replaces_one_register_or_none() -> N
     seen, other = (ME, 3), (THIRD, 1)
 
     def rows(*observed: tuple[int, int], key: bytes = b"k\0", value: bytes = b"\0w") -> Any:
-        return rows_of_puts(table, transaction(Change(key, LIFE, value, list(observed))))
+        change = Change(key, LIFE, value, list(observed))
+        found, rest = rows_of_puts(table, transaction(change))
+        assert rest == ([] if found else [change])
+        return found or None
 
     assert [row[0] for row in rows(seen)] == [b"k\0"]
     assert [row[:2] for row in rows(key=b"new\0")] == [(b"new\0", b"")]
@@ -179,6 +182,56 @@ def test_of_others_the_short_way_takes_what_replaces_one_register_or_none() -> N
     assert rows(key=b"k\0\0\0\0\1") is None, "a later life"
     assert rows(key=b"\x1fk\0") is None, "one of the system's own"
     assert [row[0] for row in rows(key=b" k\0")] == [b" k\0"]
+
+
+def test_only_what_meets_something_concurrent_goes_the_general_way() -> None:
+    table = Table(MemoryStorage())
+    for key in (b"k\0", b"l\0"):
+        table.put(key, {LIFE: {(ME, 3): (3, b"\0v")}})
+    seen = Change(b"k\0", LIFE, b"\0w", [(ME, 3)])
+    unseen = Change(b"l\0", LIFE, b"\0w", [])
+    wide = Change(b"m\0", (".x",), b"\1", [])
+
+    rows, rest = rows_of_puts(table, transaction(wide, seen, unseen))
+
+    assert [row[0] for row in rows] == [b"k\0"]
+    assert rest == [wide, unseen]
+    both = [seen, unseen, Change(b"k\0", (".x",), b"\1", [])]
+    assert rows_of_puts(table, transaction(*both)) == ([], both), "one record at once"
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_siblings_of_a_register_are_read_without_the_rest(count: int) -> None:
+    cell = {(ME + n, 1): (n, b"\0%d" % n) for n in range(count)}
+    assert life_cell(encode_record({LIFE: cell})) == cell
+    assert life_cell(encode_record({LIFE: cell, (".x",): cell})) is None
+    assert life_cell(encode_record({(".x",): cell})) is None
+
+
+@pytest.mark.parametrize("count", [2, 5, 6, 30])
+def test_a_put_in_the_place_of_many_siblings_replaces_them_all(count: int) -> None:
+    store = store_of()
+    for n in range(count):
+        store.receive(frame_of(ME + 1 + n, 1, [Change(b"k\0", LIFE, b"\0%d" % n, [])]), 1)
+    assert store.table.conflicts == 1
+
+    committed = store.submit([put("k", "mine"), put("l")], [], 1)
+    first, bodies = store.take_outbox()
+
+    assert (committed.changed, committed.results[0]) == (2, None)
+    assert store.table.conflicts == 0
+    assert shown(store, b"k") == b"mine"
+    change = decode_frame(encode_frame(ME, first, bodies)).transaction(first).changes[0]
+    assert change.observed == [(ME + 1 + n, 1) for n in range(count)]
+
+
+def test_a_put_beside_a_sibling_that_is_no_plain_register_goes_the_general_way() -> None:
+    store = store_of()
+    for origin, value in ((OTHER, b"\0v"), (THIRD, b"\1" + (9_000).to_bytes(8, "big") + b"w")):
+        store.receive(frame_of(origin, 1, [Change(b"k\0", LIFE, value, [])]), 1)
+    store.submit([put("k", "mine")], [], 1)
+    assert shown(store, b"k") == b"mine"
+    assert store.table.conflicts == 0
 
 
 def test_only_a_plain_register_in_the_place_of_a_plain_one_or_of_nothing_goes_the_short_way() -> (

@@ -1,6 +1,7 @@
 """The short way of plain puts does to the byte what the general way does."""
 
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -104,7 +105,7 @@ def test_both_ways_write_the_same_bytes(seed: int, monkeypatch: pytest.MonkeyPat
     short = play(seed)
     with monkeypatch.context() as patch:
         patch.setattr(puts, "plan_puts", lambda *_: None)
-        patch.setattr(store_module, "rows_of_puts", lambda *_: None)
+        patch.setattr(store_module, "rows_of_puts", lambda _, given: ([], given.changes))
         general = play(seed)
 
     assert short.results == general.results
@@ -114,19 +115,31 @@ def test_both_ways_write_the_same_bytes(seed: int, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_short_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[bool] = []
+    planned: list[bool] = []
+    settled = short = rest = 0
     plan, rows = puts.plan_puts, store_module.rows_of_puts
 
-    def note(found: object) -> object:
-        taken.append(found is not None)
+    def note_plan(*given: Any) -> Any:
+        nonlocal settled
+        found = plan(*given)
+        planned.append(found is not None)
+        settled += len(found.settled) if found is not None else 0
         return found
 
-    monkeypatch.setattr(puts, "plan_puts", lambda *a: note(plan(*a)))
-    monkeypatch.setattr(store_module, "rows_of_puts", lambda *a: note(rows(*a)))
+    def note_rows(*given: Any) -> Any:
+        nonlocal short, rest
+        found = rows(*given)
+        short, rest = short + len(found[0]), rest + len(found[1])
+        return found
+
+    monkeypatch.setattr(puts, "plan_puts", note_plan)
+    monkeypatch.setattr(store_module, "rows_of_puts", note_rows)
     for seed in range(5):
         play(seed)
 
-    assert 0.2 < sum(taken) / len(taken) < 0.9
+    assert 0.2 < sum(planned) / len(planned) < 0.9
+    assert 0.2 < short / (short + rest) < 0.9
+    assert settled > 5
 
 
 def test_puts_that_follow_each_other_share_a_transaction() -> None:
