@@ -59,8 +59,8 @@ def stores(path: Path, say: Say) -> list[Row]:
         )
     for met in CONCURRENT:
         say(f"stores, {met} of {PUT} puts concurrent")
-        found = [_meet(path / f"met{met}-{n}", met) for n in range(ROUNDS)]
-        received, next_put = (median(column) for column in zip(*found, strict=True))
+        pairs = [_meet(path / f"met{met}-{n}", met) for n in range(ROUNDS)]
+        received, next_put = (median(column) for column in zip(*pairs, strict=True))
         rows.append(
             Row(
                 f"{met} of {PUT} puts concurrent",
