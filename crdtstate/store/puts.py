@@ -60,9 +60,9 @@ class _Open:
     def add(self, plan: Plan) -> None:
         """Take a request in."""
         self.changes += plan.changes
-        self.touched.update(dict.fromkeys(plan.touched))
-        self.size += sum(len(record_id) + len(after) for record_id, _, after in plan.rows)
-        self.size += sum(len(record_id) + len(after) for record_id, _, after in plan.settled)
+        for record_id in plan.touched:
+            self.touched[record_id] = None
+        self.size += sum(map(len, plan.changes))
 
 
 @final
