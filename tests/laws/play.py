@@ -6,7 +6,8 @@ from typing import Any
 from crdtstate.store import operations as ops
 from crdtstate.store.reading import ConflictFound, find_view, list_conflicts
 from crdtstate.store.transaction import decode_frame
-from tests.models.world import Peer, World, small_slices
+from tests.models.small import small_slices
+from tests.models.world import Peer, World
 
 
 class Play(World):

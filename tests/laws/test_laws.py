@@ -21,7 +21,8 @@ from crdtstate.crdt.dots import join_vectors
 from crdtstate.crdt.record import Record, join_records, winner
 from crdtstate.store import operations as ops
 from tests.laws.play import Play, put
-from tests.models.world import Peer, World, small_slices
+from tests.models.small import small_slices
+from tests.models.world import Peer, World
 
 State = tuple[dict[bytes, Record], dict[int, int]]
 REGISTER = b"k\0"

@@ -6,8 +6,7 @@ is kept beside the table must be what one computes from it. The choices come fro
 seed, or hypothesis's random, names a history.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from random import Random
 
 from crdtstate.crdt.codec import decode_record, encode_record
@@ -17,9 +16,8 @@ from crdtstate.errors import CrdtstateError
 from crdtstate.replica.expiry import Expiry
 from crdtstate.sim.oracle import Oracle
 from crdtstate.storage.memory import MemoryDisk, MemoryStorage
-from crdtstate.store import catchup, parts
+from crdtstate.store import catchup
 from crdtstate.store import operations as ops
-from crdtstate.store import store as store_module
 from crdtstate.store.catchup import BelowFloor, Joiner, serve_pull, serve_repair
 from crdtstate.store.conflicts import holds_conflict, is_readable
 from crdtstate.store.fingerprint import print_of
@@ -34,6 +32,7 @@ from crdtstate.store.transaction import (
 )
 from crdtstate.store.views import life_of
 from tests.models.drawing import some_operation
+from tests.models.small import small_slices, small_steps
 
 WALL_MS = 1_700_000_000_000
 
@@ -385,16 +384,6 @@ def differing_buckets(theirs: Snapshot, mine: Snapshot) -> list[int]:
     return sorted(b for b in sums[0].keys() | sums[1].keys() if sums[0].get(b) != sums[1].get(b))
 
 
-@contextmanager
-def small_steps() -> Iterator[None]:
-    """Let what was held be applied one by one, with whatever happens in between."""
-    step, store_module.DRAIN_STEP = store_module.DRAIN_STEP, 1
-    try:
-        yield
-    finally:
-        store_module.DRAIN_STEP = step
-
-
 @small_steps()
 def schedule(rng: Random, *, repair: bool, steps: int = 60, peers: int = 3) -> World:
     """Play one history to its end; raises AssertionError at the first thing that is wrong."""
@@ -404,8 +393,3 @@ def schedule(rng: Random, *, repair: bool, steps: int = 60, peers: int = 3) -> W
         world.step()
     world.finish()
     return world
-
-
-def small_slices() -> None:
-    """Let sessions pause after every record, so that everything can happen in between."""
-    parts.SLICE = 1

@@ -6,8 +6,6 @@ what is wanted, for every field of the object. A conflict of an object without a
 in `default`.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -16,8 +14,9 @@ from typing import Any, final
 
 from crdtstate.api.exchange import Request, Response
 from crdtstate.api.kube.answers import object_response, partial
-from crdtstate.api.kube.negotiation import choose_form
+from crdtstate.api.kube.negotiation import Form, choose_form
 from crdtstate.api.kube.options import parse_list
+from crdtstate.api.kube.pieces import decode_continue, encode_continue
 from crdtstate.api.kube.routes import Route
 from crdtstate.api.kube.state import KubeState, not_found
 from crdtstate.kube.conflicts import ObjectConflict, list_object_conflicts
@@ -27,7 +26,6 @@ from crdtstate.kube.objects import Keep, Target
 from crdtstate.kube.reading import format_time
 from crdtstate.kube.resources import Resource
 from crdtstate.kube.selectors import selection
-from crdtstate.kube.statuses import StatusError
 from crdtstate.kube.tables import table
 from crdtstate.kube.uids import uid_bytes, uid_text
 
@@ -92,22 +90,24 @@ class ConflictHandlers:
         """GET one or all, or DELETE one. Raises: StatusError."""
         if verb == "delete":
             return await self._settle(request, route)
+        form = choose_form(request.headers.get("Accept", ""))
         metadata = {"resourceVersion": str(self._state.feed.cache.version)}
         if route.name:
-            return self._respond(request, [await self._require(route)], metadata, alone=True)
+            shown = await self._require(route)
+            return self._respond(request, form, [shown], metadata, alone=True)
         options = parse_list(request.query)
         select = selection(CONFLICTS, options.label_selector, options.field_selector)
         found: list[dict[str, Any]] = []
         last = b""
-        async for key, shown in self._read(_decode_proceed(options.proceed)):
+        async for key, shown in self._read(decode_continue(options.proceed)):
             if not (_is_at(shown, route) and select.matches(shown)):
                 continue
             if options.limit and len(found) >= options.limit:
-                metadata["continue"] = base64.urlsafe_b64encode(last).decode()
+                metadata["continue"] = encode_continue(last)
                 break
             found.append(shown)
             last = key.encode()
-        return self._respond(request, found, metadata, alone=False)
+        return self._respond(request, form, found, metadata, alone=False)
 
     async def _require(self, route: Route) -> dict[str, Any]:
         """Return the conflict of a name. Raises: StatusError (NotFound)."""
@@ -117,10 +117,14 @@ class ConflictHandlers:
         raise not_found(CONFLICTS, route.name)
 
     def _respond(
-        self, request: Request, found: list[dict[str, Any]], metadata: dict[str, Any], *,
+        self,
+        request: Request,
+        form: Form,
+        found: list[dict[str, Any]],
+        metadata: dict[str, Any],
+        *,
         alone: bool,
-    ) -> Response:  # fmt: skip
-        form = choose_form(request.headers.get("Accept", ""))
+    ) -> Response:
         if form.view == "Table":
             wall_ms = self._state.backend.wall_ms()
             include = request.query.get("includeObject", "")
@@ -216,11 +220,3 @@ class ConflictHandlers:
 def _is_at(shown: dict[str, Any], route: Route) -> bool:
     metadata = shown["metadata"]
     return route.namespace in ("", metadata["namespace"]) and route.name in ("", metadata["name"])
-
-
-def _decode_proceed(text: str) -> bytes | None:
-    """Return the place that a continue token names. Raises: StatusError (BadRequest)."""
-    try:
-        return base64.b64decode(text, altchars=b"-_", validate=True) or None
-    except (binascii.Error, ValueError) as error:
-        raise StatusError("BadRequest", "continue is not a token that a list gave") from error

@@ -8,8 +8,6 @@ told so (410), with a token that goes on from the state of now.
 Source: Kubernetes API concepts, "Retrieving large results sets in chunks", KEP-2340.
 """
 
-import base64
-import binascii
 from typing import Any, NamedTuple, final
 
 import msgspec
@@ -18,7 +16,13 @@ from crdtstate.api.exchange import Request, Response
 from crdtstate.api.kube.answers import encode, in_form, object_response
 from crdtstate.api.kube.negotiation import choose_form
 from crdtstate.api.kube.options import ListOptions, parse_list
-from crdtstate.api.kube.pieces import list_response, table_response
+from crdtstate.api.kube.pieces import (
+    bad_continue,
+    decode_continue,
+    encode_continue,
+    list_response,
+    table_response,
+)
 from crdtstate.api.kube.routes import Route
 from crdtstate.api.kube.state import KubeState
 from crdtstate.api.kube.subresources import scale_of
@@ -139,15 +143,12 @@ class ListHandlers:
 
 
 def _encode_proceed(proceed: _Proceed) -> str:
-    return base64.urlsafe_b64encode(encode(proceed)).decode().rstrip("=")
+    return encode_continue(encode(proceed))
 
 
 def _decode_proceed(text: str) -> _Proceed | None:
-    if not text:
-        return None
+    data = decode_continue(text)
     try:
-        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        proceed = msgspec.json.decode(data, type=_Proceed)
-    except (binascii.Error, ValueError, msgspec.DecodeError) as error:
-        raise StatusError("BadRequest", "continue is not a token that a list gave") from error
-    return proceed
+        return None if data is None else msgspec.json.decode(data, type=_Proceed)
+    except msgspec.DecodeError as error:
+        raise bad_continue() from error

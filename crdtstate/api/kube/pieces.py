@@ -4,6 +4,8 @@ What is listed was read at one moment, and its objects never change in place, so
 a list belong together however long it takes.
 """
 
+import base64
+import binascii
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,13 +16,36 @@ from crdtstate.api.kube.showing import Showing
 from crdtstate.api.kube.warnings import warning_header
 from crdtstate.kube.cache import CachedObject
 from crdtstate.kube.resources import Resource
+from crdtstate.kube.statuses import StatusError
 from crdtstate.kube.tables import table
 
-__all__ = ["in_pieces", "list_response", "table_response"]
+__all__ = [
+    "bad_continue", "decode_continue", "encode_continue", "in_pieces", "list_response",
+    "table_response",
+]  # fmt: skip
 
 _PIECE, _PIECE_BYTES = 32, 128 << 10  # Objects, or so many bytes of them.
 _WHOLE_MAX = 2 * _PIECE  # In an answer that is sent in one piece.
 _Some = Sequence[CachedObject]
+
+
+def encode_continue(place: bytes) -> str:
+    """Return the continue token of a place in a list."""
+    return base64.urlsafe_b64encode(place).decode().rstrip("=")
+
+
+def decode_continue(text: str) -> bytes | None:
+    """Return the place that a token names, None for none. Raises: StatusError (BadRequest)."""
+    padded = text + "=" * (-len(text) % 4)
+    try:
+        return base64.b64decode(padded, altchars=b"-_", validate=True) or None
+    except (binascii.Error, ValueError) as error:
+        raise bad_continue() from error
+
+
+def bad_continue() -> StatusError:
+    """Return the refusal of a token that no list gave."""
+    return StatusError("BadRequest", "continue is not a token that a list gave")
 
 
 def list_response(

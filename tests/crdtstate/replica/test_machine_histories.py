@@ -20,7 +20,7 @@ from crdtstate.store.parts import Part, records_only
 from crdtstate.store.store import StoreConfig
 from tests.models.drawing import some_operation
 from tests.models.mesh import Mesh
-from tests.models.world import small_slices, small_steps
+from tests.models.small import small_slices, small_steps
 
 NAMES = ("a", "b", "c")
 

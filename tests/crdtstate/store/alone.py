@@ -5,8 +5,9 @@ from typing import Any
 from crdtstate.crdt.dots import ORIGIN_MIN
 from crdtstate.storage.memory import MemoryDisk, MemoryStorage
 from crdtstate.store import operations as ops
+from crdtstate.store.reading import find_view
 from crdtstate.store.store import Store, StoreConfig
-from crdtstate.store.transaction import Frame, decode_frame, encode_frame
+from crdtstate.store.transaction import Change, Frame, decode_frame, encode_body, encode_frame
 from tests.models.durable import make_durable
 
 
@@ -26,3 +27,18 @@ def commit(store: Store, *operations: ops.Operation) -> Frame:
     first, bodies = store.take_outbox()
     make_durable(store)
     return decode_frame(encode_frame(store.origin, first, bodies))
+
+
+def frame_of(
+    origin: int, first: int, *changes: list[Change], stamp: int = 1, past: Any = None
+) -> Any:
+    """Return the frame of transactions from `first` on, each given as its changes."""
+    bodies = [encode_body(stamp, past or {}, some) for some in changes]
+    return decode_frame(encode_frame(origin, first, bodies))
+
+
+def shown(store: Store, key: bytes) -> Any:
+    """Return what a reader of the durable state sees, after making all durable."""
+    make_durable(store)
+    found = find_view(store.table.storage, key, 1)
+    return found[0].value if found else None

@@ -10,7 +10,8 @@ from crdtstate.store.fingerprint import BUCKETS, Fingerprint, bucket_of, print_o
 from crdtstate.store.index import read_events, read_log
 from crdtstate.store.watch import read_changes
 from tests.laws.play import Play, put
-from tests.models.world import World, small_slices
+from tests.models.small import small_slices
+from tests.models.world import World
 
 MASK = (1 << 128) - 1
 
